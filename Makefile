@@ -1,0 +1,62 @@
+# Every command that README.md names. `make test` is what CI runs, after formatting and lints.
+
+PYTHON ?= python3
+PHOTOS ?= testdata/photos
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+VENV := target/venv
+BIN := target/release/pixpipe
+
+.PHONY: help tools build demo test lint goldens parity ministack bench fuzz clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+tools: ## install what the build needs beside Rust: a C compiler, cmake and nasm
+	@missing=""; for tool in cc cmake nasm; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	[ -z "$$missing" ] || { echo "installing$$missing"; $(SUDO) apt-get update -qq; \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$(echo $$missing | sed 's/\bcc\b/gcc libc6-dev/') >/dev/null; }
+
+build: tools ## the release binary
+	cargo build --release
+
+demo: build ## the shipped photos at 224 and 299 px, and a contact sheet of them
+	@rm -rf target/demo
+	@SQS_BODY="$$(cat testdata/events/demo.json)" STORE=dir:. DEST_BUCKET=target DEST_PREFIX=demo/ SIZES=224,299 \
+	  LOG_FORMAT=text $(BIN)
+	@cargo run --release --quiet --example contact_sheet
+
+$(VENV)/ok: testdata/requirements.txt
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq python3-venv >/dev/null; \
+	  $(PYTHON) -m venv $(VENV); }
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r testdata/requirements.txt
+	@touch $@
+
+test: tools goldens ## everything: unit, property and behaviour tests, real S3 servers, Pillow
+	cargo test --locked
+	$(MAKE) parity
+	$(MAKE) ministack
+
+lint: tools ## formatting, clippy and docs, all without a warning
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+goldens: $(VENV)/ok ## see that the goldens are what Pillow makes
+	$(VENV)/bin/python testdata/make_goldens.py --check
+
+parity: $(VENV)/ok ## compare with Pillow on PHOTOS: every filter, fit and size
+	cargo build --locked
+	$(VENV)/bin/python tests/parity/parity.py --binary target/debug/pixpipe $(PHOTOS)
+
+ministack: ## the binary against ministack: S3 with checksums, conditions and IAM enforced
+	tests/ministack.sh
+
+bench: build ## criterion per stage, then the peers over PHOTOS: benches/README.md
+	PIXPIPE_BENCH_PHOTOS=$(PHOTOS) cargo bench
+	$(PYTHON) benches/peers/run.py --binary $(BIN) $(PHOTOS)
+
+fuzz: ## a minute of each fuzz target (needs cargo-fuzz)
+	for target in event decode; do RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=60 || exit 1; done
+
+clean:
+	cargo clean

@@ -1,0 +1,23 @@
+"""`psnr.py REFERENCE_FOLDER FOLDER...`: for each folder its mean PSNR in dB over the files that both hold, RGB."""
+
+import sys
+from math import log10
+from pathlib import Path
+
+import numpy
+from PIL import Image
+
+
+def pixels(path):
+    return numpy.asarray(Image.open(path).convert("RGB"), dtype=numpy.float64)
+
+
+def psnr_db(one, other):
+    mean_square = ((one - other) ** 2).mean()
+    return 10 * log10(255**2 / mean_square) if mean_square else float("inf")
+
+
+reference = {path.name: pixels(path) for path in Path(sys.argv[1]).glob("*.png")}
+for folder in sys.argv[2:]:
+    values = [psnr_db(pixels(Path(folder, name)), image) for name, image in reference.items()]
+    print(sum(values) / len(values))

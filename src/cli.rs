@@ -1,0 +1,216 @@
+//! The process: its arguments, its environment, the batch, the exit code.
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::batch::{self, Workshop, is_own_output, would_loop};
+use crate::config::{Config, StoreKind, VARIABLES};
+use crate::event::{self, Entry, EntryKind};
+use crate::memory::{Budget, limit_of_machine};
+use crate::object::SourceObject;
+use crate::outcome::{Exit, FailReason, Report};
+use crate::pool::Pool;
+use crate::render::Renderer;
+use crate::shutdown::Signals;
+use crate::store::Store;
+use crate::store::dir::DirStore;
+use crate::store::s3::S3Store;
+use crate::telemetry::{self, complain, line};
+
+/// No image takes longer, in CPU time, unless it was made to.
+const CPU_LIMIT: Duration = Duration::from_secs(30);
+/// What is assumed where the machine does not say how much memory it has.
+const UNKNOWN_MEMORY_BYTES: u64 = 512 << 20;
+
+/// Runs the program: `args` without its name, `vars` the environment, `random_seed` for spreading repetitions in time.
+pub async fn run(args: &[OsString], vars: Vec<(OsString, OsString)>, signals: &mut Signals, random_seed: u64) -> Exit {
+    let check_only = match args {
+        [] => false,
+        [argument] if argument == "--check-config" => true,
+        [argument] if argument == "--help" => return say(&help()),
+        [argument] if argument == "--version" => return say(concat!("pixpipe ", env!("CARGO_PKG_VERSION"))),
+        other => {
+            let received: Vec<_> = other.iter().map(|argument| argument.to_string_lossy()).collect();
+            complain(&format!("{received:?} is not accepted: nothing, or one of --help, --version, --check-config"));
+            return Exit::Usage;
+        }
+    };
+    let config = match Config::from_vars(vars) {
+        Ok(config) => config,
+        Err(faults) => {
+            for fault in faults {
+                complain(&fault.to_string());
+            }
+            return Exit::Config;
+        }
+    };
+    let entries = match event::parse(&config.batch, config.source_bucket.as_ref()) {
+        Ok(entries) => event::select(entries, |object| is_own_output(object, &config)),
+        Err(error) => {
+            complain(&error.to_string());
+            return Exit::Batch;
+        }
+    };
+    let machine = Machine::of(&config);
+    if check_only {
+        return say(&preview(&config, &entries, &machine));
+    }
+    telemetry::start(config.log_format, config.log_filter.clone());
+    match &config.store {
+        StoreKind::Dir(path) => {
+            work(&DirStore::new(path.clone()), &config, entries, &machine, signals, random_seed).await
+        }
+        StoreKind::S3 => match S3Store::connect().await {
+            Ok(store) => work(&store, &config, entries, &machine, signals, random_seed).await,
+            Err(error) => {
+                complain(&error.to_string());
+                Exit::Config
+            }
+        },
+    }
+}
+
+/// What the machine offers, where the configuration leaves it open.
+struct Machine {
+    threads: usize,
+    concurrency: usize,
+    memory_bytes: u64,
+}
+
+impl Machine {
+    fn of(config: &Config) -> Self {
+        // Counts what the cgroup's quota allows.
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let memory_bytes = config.limits.memory_bytes.or_else(|| limit_of_machine(Path::new("/")));
+        Self {
+            threads,
+            // A record waits for S3 some five times as long as it computes.
+            concurrency: config.limits.concurrency.unwrap_or(threads * 8),
+            memory_bytes: memory_bytes.unwrap_or(UNKNOWN_MEMORY_BYTES),
+        }
+    }
+}
+
+async fn work<S: Store>(
+    store: &S,
+    config: &Config,
+    entries: Vec<Entry>,
+    machine: &Machine,
+    signals: &mut Signals,
+    random_seed: u64,
+) -> Exit {
+    let start = Instant::now();
+    let mut report = Report::default();
+    let workshop = Workshop {
+        store,
+        pool: &Pool::new(machine.threads, CPU_LIMIT, Renderer::try_new),
+        budget: &Budget::new(machine.memory_bytes),
+        config,
+        concurrency: machine.concurrency,
+        random: &RefCell::new(fastrand::Rng::with_seed(random_seed)),
+    };
+    batch::run(&workshop, entries, signals, |outcome| {
+        report.add(&outcome);
+        telemetry::report(config.log_format, || outcome.to_json(), || outcome.to_text());
+    })
+    .await;
+    let (destination, took) = (&config.destination, start.elapsed());
+    telemetry::report(
+        config.log_format,
+        || report.to_json(destination, telemetry::now_ms(), took),
+        || report.to_text(destination, took),
+    );
+    report.exit()
+}
+
+fn say(text: &str) -> Exit {
+    line(text);
+    Exit::Done
+}
+
+/// What would be done with this environment and this batch.
+fn preview(config: &Config, entries: &[Entry], machine: &Machine) -> String {
+    let spec = &config.spec;
+    let sizes: Vec<String> = spec.sizes.iter().map(ToString::to_string).collect();
+    let rows = [
+        ("destination", config.destination.to_string()),
+        ("store", format!("{:?}", config.store)),
+        ("sizes", sizes.join(", ")),
+        (
+            "pixels",
+            format!(
+                "{:?}, {:?}, {:?}, {:?}, background {}",
+                spec.fit, spec.filter, spec.decode, spec.color, spec.background
+            ),
+        ),
+        ("encoding", format!("{:?}", spec.encoding)),
+        ("spec", spec.hash()),
+        ("unchanged outputs", format!("{:?}", config.unchanged)),
+        ("source limits", format!("{} bytes, {} pixels", config.limits.source_bytes, config.limits.source_pixels)),
+        ("memory", format!("{} bytes", machine.memory_bytes)),
+        ("threads", machine.threads.to_string()),
+        ("in flight", machine.concurrency.to_string()),
+        ("grace", format!("{:?}", config.limits.grace)),
+    ];
+    let mut text = String::new();
+    for (name, value) in rows {
+        text += &format!("{name:<20}{value}\n");
+    }
+    for Entry { pointer, kind } in entries {
+        let what = match kind {
+            EntryKind::Work(object) if would_loop(object, config) => {
+                format!("fail    {}: {}", named(object), FailReason::WouldLoop.as_str())
+            }
+            EntryKind::Work(object) => format!("make    {}", named(object)),
+            EntryKind::Skip { object: Some(object), reason } => {
+                format!("skip    {}: {}", named(object), reason.as_str())
+            }
+            EntryKind::Skip { object: None, reason } => format!("skip    {}", reason.as_str()),
+            EntryKind::Invalid { message } => {
+                format!("fail    {}: {}", FailReason::InvalidEntry.as_str(), message.escape_debug())
+            }
+        };
+        text += &format!("entry {pointer:<14}{what}\n");
+    }
+    text + &format!("{} entries; nothing was read or written", entries.len())
+}
+
+/// On one line, whatever the key holds.
+fn named(object: &SourceObject) -> String {
+    format!("s3://{}/{}", object.bucket, object.key.as_str().escape_debug())
+}
+
+fn help() -> String {
+    let mut text = String::from(
+        "pixpipe makes fixed-size training images of the S3 objects in SQS_BODY, writes them to DEST_BUCKET, and exits.\n\n\
+         Arguments: none, or one of\n  \
+         --check-config      say what would be done with this environment and batch; touch nothing\n  \
+         --help, --version\n\nEnvironment:\n",
+    );
+    for variable in VARIABLES {
+        text += &format!("  {:<20}{} (default: {})\n", variable.name, variable.meaning, variable.default);
+        text += &format!("  {:<20}  accepts {}\n", "", variable.accepts);
+    }
+    text += "  AWS_*               region, credentials and endpoints, as in every AWS SDK\n\n\
+             SQS_BODY, alone or in arrays of any mix, or any of them again as a JSON string:\n  \
+             S3 notification     {\"Records\":[{\"eventSource\":\"aws:s3\",...}]}, or a lone record of it\n  \
+             EventBridge event   {\"source\":\"aws.s3\",\"detail-type\":\"Object Created\",...}\n  \
+             SNS envelope        {\"Type\":\"Notification\",\"Message\":\"...\"}\n  \
+             SQS message         {\"messageId\":...,\"body\":...}, {\"Records\":[{\"eventSource\":\"aws:sqs\",\"body\":...}]}\n  \
+             object              {\"bucket\":...,\"key\":...}, {\"Key\":...} with SOURCE_BUCKET, \"s3://bucket/key\"\n  \
+             batcher             {\"Items\":[...],\"BatchInput\":{\"bucket\":...}}\n\n\
+             Outputs: DEST_PREFIX<W>x<H>/<source key>, with .jpg, .png, .webp or .npy appended unless it ends so\n\n\
+             Exit codes:\n  \
+             0                   every record written or skipped\n  \
+             1                   at least one record failed for good\n  \
+             64                  arguments that are not understood\n  \
+             65                  SQS_BODY cannot be read as a batch\n  \
+             75                  unfinished work that is worth retrying\n  \
+             78                  configuration\n\n\
+             Reasons of failed records:\n  ";
+    let reasons: Vec<&str> = FailReason::ALL.iter().map(|reason| reason.as_str()).collect();
+    text += &reasons.join(", ");
+    text
+}

@@ -1,0 +1,405 @@
+//! JPEG, by libjpeg-turbo.
+//!
+//! The marker segments are read here first. A decoder of JPEG never fails: it warns and fills the rest with grey. So
+//! the file is seen to be complete before, and every warning is a refusal except the one that means nothing. For that
+//! the oddities that cameras write into headers are put right in a copy, since libjpeg only keeps its first warning.
+
+use std::borrow::Cow;
+
+use turbojpeg::{Compressor, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp};
+
+use super::chunks::Cursor;
+use super::{CodecError, DecodeMemory, Detail, Format, Header, exif_orientation, raster};
+use crate::geometry::{DctScale, Orientation, Size};
+use crate::pixels::{Channels, Pixels, byte_len};
+use crate::spec::Subsampling;
+
+/// libjpeg-turbo's fuzzers stop at 500 scans; encoders write about 10.
+const MAX_SCANS: u32 = 500;
+/// The prefix of libjpeg's one harmless warning: padding between the last coded block and the next marker.
+const EXTRANEOUS: &str = "extraneous bytes before marker";
+
+/// Marker codes of ITU-T T.81, table B.1.
+mod marker {
+    pub(super) const SOI: u8 = 0xd8;
+    pub(super) const EOI: u8 = 0xd9;
+    pub(super) const SOS: u8 = 0xda;
+    pub(super) const APP0: u8 = 0xe0;
+    pub(super) const APP1: u8 = 0xe1;
+    pub(super) const APP2: u8 = 0xe2;
+    pub(super) const APP14: u8 = 0xee;
+
+    pub(super) const fn is_restart(code: u8) -> bool {
+        matches!(code, 0xd0..=0xd7)
+    }
+
+    /// `RSTn` and TEM: no length follows.
+    pub(super) const fn stands_alone(code: u8) -> bool {
+        is_restart(code) || code == 0x01
+    }
+
+    /// `SOFn`, without DHT (C4), JPG (C8) and DAC (CC).
+    pub(super) const fn is_frame(code: u8) -> bool {
+        matches!(code, 0xc0..=0xcf) && !matches!(code, 0xc4 | 0xc8 | 0xcc)
+    }
+}
+
+/// Baseline, extended sequential, and arithmetic sequential frames.
+const fn is_sequential(code: u8) -> bool {
+    matches!(code, 0xc0 | 0xc1 | 0xc9)
+}
+
+/// The frame header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Frame {
+    code: u8,
+    precision_bits: u8,
+    size: Size,
+    /// Horizontal and vertical sampling factors.
+    sampling: Vec<(u8, u8)>,
+}
+
+/// What the marker segments of a file say.
+#[derive(Debug, Clone)]
+pub(super) struct Stream {
+    frame: Frame,
+    /// Whether one scan holds all components.
+    is_single_scan: bool,
+    /// Bytes from SOI to EOI.
+    length: usize,
+    repairs: Vec<Repair>,
+}
+
+/// A harmless fault in the headers that libjpeg would warn about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repair {
+    /// Bytes `[start, end)` between two segments belong to neither.
+    Cut { start: usize, end: usize },
+    /// The byte at `position` has to be `value`.
+    Set { position: usize, value: u8 },
+}
+
+impl Stream {
+    /// Lossless frames have no transform to scale in.
+    pub(super) fn is_scalable(&self) -> bool {
+        !self.is_lossless()
+    }
+
+    fn is_lossless(&self) -> bool {
+        matches!(self.frame.code, 0xc3 | 0xc7 | 0xcb | 0xcf)
+    }
+
+    fn is_ink(&self) -> bool {
+        self.frame.sampling.len() == 4
+    }
+
+    fn channels(&self) -> Channels {
+        if self.is_ink() { Channels::Cmyk } else { Channels::Rgb }
+    }
+
+    /// libjpeg keeps every coefficient (2 bytes) of an image that comes in several scans; one that comes in a single
+    /// scan passes through a few rows of blocks.
+    fn memory(&self) -> DecodeMemory {
+        let (mut widest, mut tallest) = (1, 1);
+        for (horizontal, vertical) in &self.frame.sampling {
+            (widest, tallest) = (widest.max(u64::from(*horizontal)), tallest.max(u64::from(*vertical)));
+        }
+        let units = |side_px: u32, sampling: u64| u64::from(side_px).div_ceil(8 * sampling);
+        let (columns, rows) = (units(self.frame.size.width(), widest), units(self.frame.size.height(), tallest));
+        let blocks_per_unit: u64 = self.frame.sampling.iter().map(|(h, v)| u64::from(*h) * u64::from(*v)).sum();
+        let coefficients = columns.saturating_mul(rows).saturating_mul(blocks_per_unit).saturating_mul(64 * 2);
+        let is_buffered = !self.is_single_scan || !is_sequential(self.frame.code);
+        let row_buffers = columns.saturating_mul(8 * widest * 64).saturating_add(1 << 20);
+        let repaired = if self.repairs.is_empty() { 0 } else { u64::try_from(self.length).unwrap_or(u64::MAX) };
+        // Inks are decoded as four bytes, and become three in a second buffer.
+        let bytes_per_pixel = if self.is_ink() { 7 } else { 3 };
+        DecodeMemory {
+            fixed_bytes: if is_buffered { coefficients } else { 0 }
+                .saturating_add(row_buffers)
+                .saturating_add(repaired),
+            bytes_per_pixel,
+        }
+    }
+
+    /// The bytes for the decoder: without what follows the image, and with the headers put right.
+    fn repaired<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let image = bytes.get(..self.length).unwrap_or(bytes);
+        if self.repairs.is_empty() {
+            return Cow::Borrowed(image);
+        }
+        let mut copy = image.to_vec();
+        // From the back, so that positions stay true.
+        for repair in self.repairs.iter().rev() {
+            match *repair {
+                Repair::Cut { start, end } => drop(copy.drain(start.min(copy.len())..end.min(copy.len()))),
+                Repair::Set { position, value } => {
+                    if let Some(byte) = copy.get_mut(position) {
+                        *byte = value;
+                    }
+                }
+            }
+        }
+        Cow::Owned(copy)
+    }
+}
+
+/// Collects what the segments say, on the way to EOI.
+#[derive(Default)]
+struct Walk<'a> {
+    frame: Option<Frame>,
+    scans: u32,
+    first_scan_components: u8,
+    /// Where an Adobe segment names a colour transform that does not exist.
+    unknown_transform: Option<usize>,
+    repairs: Vec<Repair>,
+    orientation: Option<Orientation>,
+    profile_parts: Vec<(u8, &'a [u8])>,
+}
+
+impl<'a> Walk<'a> {
+    /// Reads all segments; gives where the image ends.
+    fn segments(&mut self, bytes: &'a [u8]) -> Result<usize, CodecError> {
+        let mut position = 2;
+        loop {
+            let code = self.next_marker(bytes, &mut position)?;
+            match code {
+                marker::EOI => return Ok(position),
+                marker::SOI => return Err(CodecError::Corrupt("a second start of image".to_owned())),
+                code if marker::stands_alone(code) => continue,
+                _ => {}
+            }
+            let mut cursor = Cursor::new(bytes.get(position..).unwrap_or_default());
+            let length = usize::from(u16::from_be_bytes(cursor.array("a segment's length")?));
+            let payload_length = length
+                .checked_sub(2)
+                .ok_or_else(|| CodecError::Corrupt(format!("a segment {code:#04x} of {length} bytes")))?;
+            let payload = cursor.take(payload_length, "a segment")?;
+            self.segment(code, payload, position + 2)?;
+            position += length;
+            if code == marker::SOS {
+                position = end_of_scan(bytes, position)?;
+            }
+        }
+    }
+
+    /// The code of the next marker; `position` is behind it afterwards.
+    fn next_marker(&mut self, bytes: &[u8], position: &mut usize) -> Result<u8, CodecError> {
+        let ended = || CodecError::Truncated("the file ends before the end of the image".to_owned());
+        let start = *position;
+        loop {
+            let rest = bytes.get(*position..).unwrap_or_default();
+            let at = *position + memchr::memchr(0xff, rest).ok_or_else(ended)?;
+            let rest = bytes.get(at..).unwrap_or_default();
+            let fill = rest.iter().take_while(|byte| **byte == 0xff).count();
+            let code = *rest.get(fill).ok_or_else(ended)?;
+            *position = at + fill + 1;
+            if code != 0 {
+                let marker_start = *position - 2;
+                if at > start {
+                    self.repairs.push(Repair::Cut { start, end: marker_start });
+                }
+                return Ok(code);
+            }
+        }
+    }
+
+    fn segment(&mut self, code: u8, payload: &'a [u8], position: usize) -> Result<(), CodecError> {
+        match code {
+            // libjpeg warns about a major version that is not 1.
+            marker::APP0 if payload.starts_with(b"JFIF\0") && payload.get(5).is_some_and(|major| *major != 1) => {
+                self.repairs.push(Repair::Set { position: position + 5, value: 1 });
+            }
+            marker::APP1 if payload.starts_with(b"Exif\0\0") => {
+                self.orientation.get_or_insert_with(|| exif_orientation(payload));
+            }
+            marker::APP2 => {
+                // ICC.1, annex B.4: sequence number and count, then the part.
+                if let Some([number, _count, part @ ..]) = payload.strip_prefix(b"ICC_PROFILE\0") {
+                    self.profile_parts.push((*number, part));
+                }
+            }
+            // Adobe technical note 5116: the twelfth byte tells the colour transform.
+            marker::APP14
+                if payload.starts_with(b"Adobe") && payload.get(11).is_some_and(|transform| *transform > 2) =>
+            {
+                self.unknown_transform = Some(position + 11);
+            }
+            marker::SOS => self.scan_header(payload, position),
+            code if marker::is_frame(code) => self.frame = Some(frame(code, payload)?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Some phones write nonsense into the spectral selection, which a sequential scan does not have.
+    fn scan_header(&mut self, payload: &[u8], position: usize) {
+        self.scans = self.scans.saturating_add(1);
+        if self.scans == 1 {
+            self.first_scan_components = payload.first().copied().unwrap_or(0);
+        }
+        let sequential = self.frame.as_ref().is_some_and(|frame| is_sequential(frame.code));
+        if let (true, Some([.., start, end, approximation])) = (sequential, payload.get(1..)) {
+            let last = position + payload.len() - 1;
+            for (offset, actual, value) in [(2, *start, 0), (1, *end, 63), (0, *approximation, 0)] {
+                if actual != value {
+                    self.repairs.push(Repair::Set { position: last - offset, value });
+                }
+            }
+        }
+    }
+
+    /// The profile, if all its parts are there.
+    fn profile(&mut self) -> Option<Vec<u8>> {
+        self.profile_parts.sort_by_key(|(number, _)| *number);
+        let profile: Vec<u8> = self.profile_parts.iter().flat_map(|(_, part)| part.iter().copied()).collect();
+        Some(profile).filter(|profile| !profile.is_empty())
+    }
+}
+
+/// Where entropy-coded data end: at a 0xff that is neither stuffed, nor fill, nor a restart.
+fn end_of_scan(bytes: &[u8], start: usize) -> Result<usize, CodecError> {
+    let data = bytes.get(start..).unwrap_or_default();
+    let mut escapes = memchr::memchr_iter(0xff, data).map(|at| (at, data.get(at + 1).copied()));
+    let end = escapes.find_map(|(at, next)| match next {
+        None | Some(0 | 0xff) => None,
+        Some(code) if marker::is_restart(code) => None,
+        Some(_) => Some(at),
+    });
+    end.map(|at| start + at).ok_or_else(|| CodecError::Truncated("the file ends inside the coded image".to_owned()))
+}
+
+fn frame(code: u8, payload: &[u8]) -> Result<Frame, CodecError> {
+    let mut cursor = Cursor::new(payload);
+    let broken = |_| CodecError::Corrupt("a frame header that is too short".to_owned());
+    let precision_bits = cursor.byte("").map_err(broken)?;
+    let height = u16::from_be_bytes(cursor.array("").map_err(broken)?);
+    let width = u16::from_be_bytes(cursor.array("").map_err(broken)?);
+    let components = cursor.byte("").map_err(broken)?;
+    let mut sampling = Vec::new();
+    for _ in 0..components {
+        let [_, factors, _] = cursor.array("").map_err(broken)?;
+        sampling.push((factors >> 4, factors & 15));
+    }
+    if sampling.is_empty() || sampling.iter().any(|(h, v)| !(1..=4).contains(h) || !(1..=4).contains(v)) {
+        return Err(CodecError::Corrupt(format!("sampling factors {sampling:?}; accepted is 1..=4")));
+    }
+    Ok(Frame { code, precision_bits, size: raster::size(u32::from(width), u32::from(height))?, sampling })
+}
+
+pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
+    let mut walk = Walk::default();
+    let length = walk.segments(bytes)?;
+    let icc_profile = walk.profile();
+    let frame = walk.frame.ok_or_else(|| CodecError::Corrupt("there is no frame header".to_owned()))?;
+    if frame.precision_bits != 8 {
+        return Err(CodecError::Unsupported(format!("JPEG of {} bits a sample; accepted is 8", frame.precision_bits)));
+    }
+    if !matches!(frame.sampling.len(), 1 | 3 | 4) {
+        return Err(CodecError::Unsupported(format!(
+            "JPEG of {} components; accepted is 1, 3, 4",
+            frame.sampling.len()
+        )));
+    }
+    if walk.scans == 0 {
+        return Err(CodecError::Corrupt("there is no scan".to_owned()));
+    }
+    let (size, is_gray) = (frame.size, frame.sampling.len() == 1);
+    let mut repairs = walk.repairs;
+    if let Some(position) = walk.unknown_transform {
+        // What libjpeg assumes, too: YCCK of four components, YCbCr otherwise.
+        repairs.push(Repair::Set { position, value: if frame.sampling.len() == 4 { 2 } else { 1 } });
+        repairs.sort_by_key(|repair| match repair {
+            Repair::Cut { start, .. } => *start,
+            Repair::Set { position, .. } => *position,
+        });
+    }
+    let is_single_scan = walk.scans == 1 && usize::from(walk.first_scan_components) == frame.sampling.len();
+    let stream = Stream { frame, is_single_scan, length, repairs };
+    Ok(Header {
+        format: Format::Jpeg,
+        size,
+        orientation: walk.orientation.unwrap_or_default(),
+        icc_profile,
+        is_gray,
+        memory: stream.memory(),
+        detail: Detail::Jpeg(stream),
+    })
+}
+
+/// libjpeg-turbo's handles of one thread.
+#[derive(Debug)]
+pub(super) struct Turbo {
+    decompressor: Decompressor,
+    compressor: Compressor,
+}
+
+impl Turbo {
+    pub(super) fn try_new() -> Result<Self, CodecError> {
+        let failed = |error: turbojpeg::Error| CodecError::Encode(error.to_string());
+        let mut decompressor = Decompressor::new().map_err(failed)?;
+        decompressor.set_scan_limit(MAX_SCANS).map_err(failed)?;
+        Ok(Self { decompressor, compressor: Compressor::new().map_err(failed)? })
+    }
+
+    pub(super) fn decode(&mut self, bytes: &[u8], stream: &Stream, scale: DctScale) -> Result<Pixels, CodecError> {
+        let scale = if stream.is_scalable() { scale } else { DctScale::Full };
+        let factor = match scale {
+            DctScale::Full => ScalingFactor::ONE,
+            DctScale::Half => ScalingFactor::ONE_HALF,
+            DctScale::Quarter => ScalingFactor::ONE_QUARTER,
+            DctScale::Eighth => ScalingFactor::ONE_EIGHTH,
+        };
+        self.decompressor.set_scaling_factor(factor).map_err(|error| refusal(&error))?;
+        let size = scale.scaled(stream.frame.size);
+        let channels = stream.channels();
+        let length = byte_len(size, channels).ok_or_else(|| CodecError::Corrupt("too large".to_owned()))?;
+        let mut data = vec![0; length];
+        let (width, height) = (size.width() as usize, size.height() as usize);
+        let format = if stream.is_ink() { PixelFormat::CMYK } else { PixelFormat::RGB };
+        let image = Image { pixels: data.as_mut_slice(), width, pitch: width * channels.count(), height, format };
+        match self.decompressor.decompress(&stream.repaired(bytes), image) {
+            Ok(()) => {}
+            Err(error) if error.to_string().contains(EXTRANEOUS) => {}
+            Err(error) => return Err(refusal(&error)),
+        }
+        if stream.is_ink() {
+            // Inks are stored inverted (Adobe's convention, which ITU-T T.872 made the rule): 0 is full ink.
+            for ink in &mut data {
+                *ink = 255 - *ink;
+            }
+        }
+        Pixels::try_new(size, channels, data).map_err(|error| CodecError::Corrupt(error.to_string()))
+    }
+
+    pub(super) fn encode(
+        &mut self,
+        pixels: &Pixels,
+        quality: u8,
+        subsampling: Subsampling,
+    ) -> Result<Vec<u8>, CodecError> {
+        let failed = |error: turbojpeg::Error| CodecError::Encode(error.to_string());
+        self.compressor.set_quality(i32::from(quality)).map_err(failed)?;
+        let subsampling = match subsampling {
+            Subsampling::Half => Subsamp::Sub2x2,
+            Subsampling::None => Subsamp::None,
+        };
+        self.compressor.set_subsamp(subsampling).map_err(failed)?;
+        let (width, height) = (pixels.size().width() as usize, pixels.size().height() as usize);
+        let image = Image { pixels: pixels.data(), width, pitch: width * 3, height, format: PixelFormat::RGB };
+        self.compressor.compress_to_vec(image).map_err(failed)
+    }
+}
+
+/// What libjpeg-turbo says, told apart by what the reader can do. The texts are those of its `jerror.h`.
+fn refusal(error: &turbojpeg::Error) -> CodecError {
+    let text = error.to_string();
+    if text.contains("nsupported")
+        || text.contains("not supported")
+        || text.contains("not implemented")
+        || text.contains("Could not determine")
+    {
+        CodecError::Unsupported(text)
+    } else {
+        CodecError::Corrupt(text)
+    }
+}

@@ -1,0 +1,307 @@
+//! Names of objects: buckets, keys as S3 stores them, keys as notifications encode them, and where an output goes.
+
+use std::fmt;
+
+use crate::geometry::Size;
+
+/// S3's limit on a key, in bytes of UTF-8.
+const MAX_KEY_BYTES: usize = 1024;
+/// Longer than any bucket name, access point alias or ARN that S3 hands out.
+const MAX_BUCKET_BYTES: usize = 255;
+
+/// Why a bucket name or a key was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// The bucket name is empty, too long, or has a character that no bucket name or ARN has.
+    #[error(
+        "bucket name \"{received}\" is not accepted: 1 to {MAX_BUCKET_BYTES} characters of A-Z a-z 0-9 . _ - or an ARN"
+    )]
+    Bucket {
+        /// The text that was received.
+        received: String,
+    },
+    /// The key is empty.
+    #[error("the key is empty")]
+    EmptyKey,
+    /// The key is longer than S3 allows.
+    #[error("the key has {actual_bytes} bytes, S3 allows {MAX_KEY_BYTES}")]
+    LongKey {
+        /// Bytes of UTF-8 in the key.
+        actual_bytes: usize,
+    },
+    /// A form-encoded key has a `%` that is not followed by two hexadecimal digits.
+    #[error("the form-encoded key \"{received}\" has a \"%\" without two hexadecimal digits after it")]
+    BrokenEscape {
+        /// The text that was received.
+        received: String,
+    },
+    /// A form-encoded key does not decode to UTF-8.
+    #[error("the form-encoded key \"{received}\" does not decode to UTF-8")]
+    NotUtf8 {
+        /// The text that was received.
+        received: String,
+    },
+}
+
+/// The name of a bucket, an access point alias, or the ARN of one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BucketName(String);
+
+impl BucketName {
+    /// The name, if it only has characters that S3 uses in bucket names and ARNs.
+    ///
+    /// # Errors
+    /// [`NameError::Bucket`] for anything else; `.` and `..` are no bucket names either.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let is_arn = text.starts_with("arn:");
+        let accepted =
+            |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') || (is_arn && matches!(c, ':' | '/'));
+        let valid =
+            (1..=MAX_BUCKET_BYTES).contains(&text.len()) && text.chars().all(accepted) && text != "." && text != "..";
+        if valid { Ok(Self(text.to_owned())) } else { Err(NameError::Bucket { received: text.to_owned() }) }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BucketName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A key as S3 stores it: raw, never form-encoded. 1 to 1,024 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey(String);
+
+impl ObjectKey {
+    /// The key, taken literally.
+    ///
+    /// # Errors
+    /// [`NameError::EmptyKey`] and [`NameError::LongKey`].
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        if text.is_empty() {
+            return Err(NameError::EmptyKey);
+        }
+        if text.len() > MAX_KEY_BYTES {
+            return Err(NameError::LongKey { actual_bytes: text.len() });
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The key that an S3 notification form-encoded: `+` is a space, `%XX` a byte of UTF-8.
+    ///
+    /// # Errors
+    /// Any [`NameError`] about keys.
+    pub fn parse_form_encoded(text: &str) -> Result<Self, NameError> {
+        let mut decoded = Vec::with_capacity(text.len());
+        let mut bytes = text.bytes();
+        while let Some(byte) = bytes.next() {
+            decoded.push(match byte {
+                b'+' => b' ',
+                b'%' => {
+                    let mut digit = || bytes.next().and_then(hex_digit);
+                    match (digit(), digit()) {
+                        (Some(high), Some(low)) => high * 16 + low,
+                        _ => return Err(NameError::BrokenEscape { received: text.to_owned() }),
+                    }
+                }
+                other => other,
+            });
+        }
+        let decoded = String::from_utf8(decoded).map_err(|_| NameError::NotUtf8 { received: text.to_owned() })?;
+        Self::parse(&decoded)
+    }
+
+    /// The key as S3 notifications write it; [`ObjectKey::parse_form_encoded`] gives this key back.
+    #[must_use]
+    pub fn form_encoded(&self) -> String {
+        let mut encoded = String::with_capacity(self.0.len());
+        for byte in self.0.bytes() {
+            match byte {
+                b' ' => encoded.push('+'),
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' | b'/' => {
+                    encoded.push(char::from(byte));
+                }
+                other => {
+                    encoded.push('%');
+                    for nibble in [other >> 4, other & 15] {
+                        encoded.push(char::from_digit(u32::from(nibble), 16).map_or('0', |c| c.to_ascii_uppercase()));
+                    }
+                }
+            }
+        }
+        encoded
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+/// One object that an event asks for, with what the event knew of it.
+///
+/// Only bucket and key say what to read: the source is always read as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceObject {
+    /// Where the object lies.
+    pub bucket: BucketName,
+    /// Its key, raw.
+    pub key: ObjectKey,
+    /// Its size when the event was made.
+    pub size_bytes: Option<u64>,
+    /// Its `ETag` when the event was made, without quotes.
+    pub etag: Option<String>,
+    /// Its version when the event was made.
+    pub version_id: Option<String>,
+    /// S3's order of the events of one key: hexadecimal, comparable after padding with zeros on the right.
+    pub sequencer: Option<String>,
+    /// How often this record was handed back before.
+    pub attempts: u32,
+}
+
+impl SourceObject {
+    /// An object of which nothing but its place is known.
+    #[must_use]
+    pub fn new(bucket: BucketName, key: ObjectKey) -> Self {
+        Self { bucket, key, size_bytes: None, etag: None, version_id: None, sequencer: None, attempts: 0 }
+    }
+
+    /// Whether this is what the S3 console makes for a folder: an empty object whose key ends in `/`.
+    #[must_use]
+    pub fn is_folder_marker(&self, size_bytes: Option<u64>) -> bool {
+        self.key.as_str().ends_with('/') && size_bytes == Some(0)
+    }
+
+    /// Whether this event is later than `other`, where both carry a sequencer.
+    ///
+    /// S3 documents sequencers as hexadecimal texts of different lengths, the shorter one to be padded with zeros on
+    /// the right before they are compared as texts.
+    #[must_use]
+    pub fn is_newer_than(&self, other: &Self) -> Option<bool> {
+        let (ours, theirs) = (self.sequencer.as_ref()?, other.sequencer.as_ref()?);
+        let length = ours.len().max(theirs.len());
+        let pad = |text: &str| format!("{text:0<length$}").to_ascii_uppercase();
+        Some(pad(ours) > pad(theirs))
+    }
+}
+
+/// The key of one output: `DEST_PREFIX` + `<W>x<H>/` + source key + extension (contract, section 3).
+///
+/// # Errors
+/// [`NameError::LongKey`] where S3 could not hold it.
+pub fn output_key(prefix: &str, size: Size, source: &ObjectKey, extensions: &[&str]) -> Result<ObjectKey, NameError> {
+    let has_extension = |extension: &&str| {
+        let name = source.as_str().as_bytes();
+        name.len()
+            .checked_sub(extension.len())
+            .and_then(|at| name.get(at..))
+            .is_some_and(|tail| tail.eq_ignore_ascii_case(extension.as_bytes()))
+    };
+    let appended = if extensions.iter().any(has_extension) { "" } else { extensions.first().copied().unwrap_or("") };
+    ObjectKey::parse(&format!("{prefix}{size}/{source}{appended}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn form_encoded_keys_decode_as_s3_encodes_them() {
+        let cases = [
+            ("plain", "photos/cat.jpg", Ok("photos/cat.jpg")),
+            ("plus is a space", "a+b.jpg", Ok("a b.jpg")),
+            ("escaped plus stays one", "a%2Bb.jpg", Ok("a+b.jpg")),
+            ("lower-case digits", "a%2bb.jpg", Ok("a+b.jpg")),
+            ("percent", "100%25.jpg", Ok("100%.jpg")),
+            ("utf-8", "caf%C3%A9.jpg", Ok("café.jpg")),
+            ("unescaped utf-8", "café.jpg", Ok("café.jpg")),
+            ("slash escaped", "a%2Fb", Ok("a/b")),
+            ("cut escape", "a%2", Err(NameError::BrokenEscape { received: "a%2".into() })),
+            ("not hexadecimal", "a%zz", Err(NameError::BrokenEscape { received: "a%zz".into() })),
+            ("signed digits are none", "a%+1", Err(NameError::BrokenEscape { received: "a%+1".into() })),
+            ("latin-1", "caf%E9", Err(NameError::NotUtf8 { received: "caf%E9".into() })),
+            ("empty", "", Err(NameError::EmptyKey)),
+        ];
+        for (label, received, expected) in cases {
+            let actual = ObjectKey::parse_form_encoded(received);
+            assert_eq!(actual.as_ref().map(ObjectKey::as_str), expected.as_ref().map(|k| *k), "{label}");
+        }
+    }
+
+    #[test]
+    fn keys_end_at_1024_bytes() {
+        assert!(ObjectKey::parse(&"é".repeat(512)).is_ok());
+        assert_eq!(ObjectKey::parse(&"x".repeat(1025)), Err(NameError::LongKey { actual_bytes: 1025 }));
+    }
+
+    #[test]
+    fn bucket_names_are_names_or_arns() {
+        for accepted in ["my-bucket", "a.b.c", "Legacy_Bucket", "arn:aws:s3:eu-west-1:123456789012:accesspoint/photos"]
+        {
+            assert!(BucketName::parse(accepted).is_ok(), "{accepted}");
+        }
+        for refused in ["", "a b", "a/b", "..", ".", "ü", "a\0b", &"x".repeat(256)] {
+            assert!(BucketName::parse(refused).is_err(), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn output_keys_never_meet() {
+        let size: Size = "224".parse().expect("a size");
+        let cases = [
+            ("appended", "", "a/1.png", &[".jpg", ".jpeg"][..], "224x224/a/1.png.jpg"),
+            ("kept", "", "a/1.jpg", &[".jpg", ".jpeg"], "224x224/a/1.jpg"),
+            ("any case", "", "a/1.JPeG", &[".jpg", ".jpeg"], "224x224/a/1.JPeG"),
+            ("prefix is literal", "thumbs-", "1.png", &[".png"], "thumbs-224x224/1.png"),
+            ("no name before the extension", "t/", ".jpg", &[".jpg"], "t/224x224/.jpg"),
+            ("multi-byte end", "", "é", &[".npy"], "224x224/é.npy"),
+        ];
+        for (label, prefix, source, extensions, expected) in cases {
+            let key = ObjectKey::parse(source).expect("a key");
+            let actual = output_key(prefix, size, &key, extensions).expect("short enough");
+            assert_eq!(actual.as_str(), expected, "{label}");
+        }
+        let long = ObjectKey::parse(&"x".repeat(1024)).expect("a key");
+        assert!(matches!(output_key("", size, &long, &[".jpg"]), Err(NameError::LongKey { .. })));
+    }
+
+    #[test]
+    fn sequencers_compare_after_padding_on_the_right() {
+        let with = |sequencer: &str| SourceObject {
+            sequencer: Some(sequencer.into()),
+            ..SourceObject::new(BucketName::parse("b").expect("a name"), ObjectKey::parse("k").expect("a key"))
+        };
+        // "0055AED6DCD90281E5" is the sample of S3's documentation.
+        assert_eq!(with("0055AED6DCD90281E6").is_newer_than(&with("0055AED6DCD90281E5")), Some(true));
+        assert_eq!(with("0055").is_newer_than(&with("0055AE")), Some(false));
+        assert_eq!(with("0056").is_newer_than(&with("0055AE")), Some(true));
+        assert_eq!(with("00aa").is_newer_than(&with("00AA")), Some(false));
+    }
+
+    proptest! {
+        #[test]
+        fn any_key_survives_form_encoding(text in "\\PC{1,200}") {
+            let key = ObjectKey::parse(&text).expect("short");
+            prop_assert_eq!(ObjectKey::parse_form_encoded(&key.form_encoded()), Ok(key));
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The CPU pool: a fixed number of threads, each with its own state; panics and endless jobs end at its edge.
+
+use std::any::Any;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+/// How often the CPU time of a running job is looked at.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
+/// The unit of CPU times in `/proc`, everywhere on Linux: `USER_HZ`.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Why a job gave no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// The job panicked.
+    #[error("panicked: {0}")]
+    Panicked(String),
+    /// The job took more CPU time than any may.
+    #[error("given up after {} s of CPU time", .0.as_secs())]
+    GivenUp(Duration),
+}
+
+type Job<W> = Box<dyn FnOnce(&mut W) -> Next + Send>;
+
+/// What a thread does after a job.
+enum Next {
+    /// Takes the next one.
+    Go,
+    /// Takes the next one with a new state.
+    Renew,
+    /// Ends: it has been replaced.
+    End,
+}
+
+/// Threads that run jobs, in the order of their arrival.
+pub struct Pool<W> {
+    jobs: mpsc::Sender<Job<W>>,
+    shared: Arc<Shared<W>>,
+}
+
+struct Shared<W> {
+    queue: Mutex<mpsc::Receiver<Job<W>>>,
+    make_state: Box<dyn Fn() -> W + Send + Sync>,
+    cpu_limit: Duration,
+}
+
+impl<W> std::fmt::Debug for Pool<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("cpu_limit", &self.shared.cpu_limit).finish_non_exhaustive()
+    }
+}
+
+/// What the watcher of a job and the thread that runs it know of each other.
+struct Run {
+    /// The folder of the thread under `/proc`, and its CPU time when the job began; once it has begun.
+    begun: Mutex<Option<(String, Duration)>>,
+    abandoned: AtomicBool,
+}
+
+impl<W: 'static> Pool<W> {
+    /// A pool of `threads` threads whose states `make_state` makes: one at the start of a thread, and a new one after
+    /// a panic, since the old one may be half changed. A job that takes more than `cpu_limit` is given up.
+    pub fn new(threads: usize, cpu_limit: Duration, make_state: impl Fn() -> W + Send + Sync + 'static) -> Self {
+        let (jobs, queue) = mpsc::channel();
+        let shared = Arc::new(Shared { queue: Mutex::new(queue), make_state: Box::new(make_state), cpu_limit });
+        for _ in 0..threads.max(1) {
+            spawn(Arc::clone(&shared));
+        }
+        Self { jobs, shared }
+    }
+
+    /// Runs a job and waits for its result. What a job owns that is given up, it keeps until it ends by itself; its
+    /// thread is replaced.
+    ///
+    /// # Errors
+    /// [`JobError`].
+    pub async fn run<R: Send + 'static>(&self, job: impl FnOnce(&mut W) -> R + Send + 'static) -> Result<R, JobError> {
+        let run = Arc::new(Run { begun: Mutex::new(None), abandoned: AtomicBool::new(false) });
+        let (done, mut result) = oneshot::channel();
+        let theirs = Arc::clone(&run);
+        let job: Job<W> = Box::new(move |state| {
+            if let (Some(thread), Ok(mut begun)) = (own_thread(), theirs.begun.lock()) {
+                let cpu = cpu_time(&thread).unwrap_or_default();
+                *begun = Some((thread, cpu));
+            }
+            let outcome = catch_unwind(AssertUnwindSafe(|| job(state)));
+            let next = if theirs.abandoned.load(Ordering::Acquire) {
+                Next::End
+            } else if outcome.is_err() {
+                Next::Renew
+            } else {
+                Next::Go
+            };
+            // Whoever asked may be gone: then nobody wants the result.
+            drop(done.send(outcome.map_err(|panic| JobError::Panicked(text_of(panic.as_ref())))));
+            next
+        });
+        if self.jobs.send(job).is_err() {
+            return Err(JobError::Panicked("the pool has no thread".to_owned()));
+        }
+        loop {
+            match tokio::time::timeout(WATCH_EVERY, &mut result).await {
+                Ok(Ok(outcome)) => return outcome,
+                Ok(Err(_)) => return Err(JobError::Panicked("the job was dropped".to_owned())),
+                Err(_) if run.cpu_time() > self.shared.cpu_limit => {
+                    run.abandoned.store(true, Ordering::Release);
+                    spawn(Arc::clone(&self.shared));
+                    return Err(JobError::GivenUp(self.shared.cpu_limit));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+impl Run {
+    fn cpu_time(&self) -> Duration {
+        let begun = self.begun.lock().ok().and_then(|begun| begun.clone());
+        begun.and_then(|(thread, start)| cpu_time(&thread)?.checked_sub(start)).unwrap_or_default()
+    }
+}
+
+fn spawn<W: 'static>(shared: Arc<Shared<W>>) {
+    std::thread::spawn(move || {
+        let mut state = (shared.make_state)();
+        loop {
+            let Ok(job) = shared.queue.lock().map_or(Err(mpsc::RecvError), |queue| queue.recv()) else { return };
+            match job(&mut state) {
+                Next::Go => {}
+                Next::Renew => state = (shared.make_state)(),
+                Next::End => return,
+            }
+        }
+    });
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "without a text".to_owned())
+}
+
+/// The calling thread's folder under `/proc`.
+fn own_thread() -> Option<String> {
+    Some(format!("/proc/{}", fs::read_link("/proc/thread-self").ok()?.to_str()?))
+}
+
+/// User and system time of a thread: fields 14 and 15 of proc(5)'s `stat`; the second field may hold spaces.
+fn cpu_time(thread: &str) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("{thread}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u32>().ok();
+    Some(TICK * ticks()?.saturating_add(ticks()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block_on<F: std::future::Future>(future: F) -> F::Output {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+    }
+
+    #[test]
+    fn a_panic_ends_its_job_alone() {
+        let pool = Pool::new(1, Duration::from_secs(30), || 0_u32);
+        block_on(async {
+            assert_eq!(pool.run(|state| *state += 1).await, Ok(()));
+            let error = pool.run(|_| -> u32 { panic!("a codec's bug") }).await;
+            assert_eq!(error, Err(JobError::Panicked("a codec's bug".into())));
+            assert_eq!(pool.run(|state| *state).await, Ok(0), "the state is a new one");
+        });
+    }
+
+    #[test]
+    fn a_job_that_spins_is_given_up_and_its_thread_replaced() {
+        let limit = Duration::from_millis(200);
+        let pool = Pool::new(1, limit, || ());
+        let stop = Arc::new(AtomicBool::new(false));
+        let theirs = Arc::clone(&stop);
+        block_on(async {
+            let spinning = pool.run(move |()| {
+                while !theirs.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+            assert_eq!(spinning.await, Err(JobError::GivenUp(limit)));
+            assert_eq!(pool.run(|()| 7).await, Ok(7));
+        });
+        stop.store(true, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn waiting_is_not_cpu_time() {
+        let pool = Pool::new(1, Duration::from_millis(100), || ());
+        let (release, held) = mpsc::channel::<()>();
+        block_on(async {
+            let job = pool.run(move |()| held.recv().is_ok());
+            let later = async {
+                // Longer than the limit, on the wall clock.
+                tokio::time::sleep(WATCH_EVERY * 2).await;
+                release.send(()).expect("the job waits");
+            };
+            assert_eq!(tokio::join!(job, later).0, Ok(true));
+        });
+    }
+}

@@ -1,0 +1,433 @@
+//! Scaling with Pillow's kernels: the only user of `fast_image_resize`.
+
+mod mean;
+
+use fast_image_resize as fir;
+use fir::images::{Image, ImageRef, TypedImage, TypedImageRef};
+use fir::pixels::{U16x3, U16x4};
+
+use crate::geometry::{CropBox, Size};
+use crate::pixels::{Channels, Pixels, byte_len};
+use crate::spec::Filter;
+
+/// How much of a picture is widened to 16 bits at a time, in samples: 8 MiB.
+const BAND_SAMPLES: usize = 4 << 20;
+
+/// Which of the two passes of a separable convolution comes first.
+///
+/// Values are rounded to bytes in between, so the order shows. Pillow's is horizontal first, in the upright picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassOrder {
+    /// Along the rows, then along the columns.
+    HorizontalFirst,
+    /// Along the columns, then along the rows: for pictures that are stored turned by 90°.
+    VerticalFirst,
+}
+
+/// How exactly weights are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// As exactly as Pillow keeps them: at most one level differs from it. Three times the time of the other.
+    Exact,
+    /// As 16-bit numbers: now and then two levels differ. For pictures of which a decoder has left pixels out, where
+    /// that makes a hundred times the difference.
+    Quick,
+}
+
+/// What is to be done to a picture.
+#[derive(Debug, Clone, Copy)]
+pub struct Resample {
+    /// The part of the picture.
+    pub crop: CropBox,
+    /// The size it gets.
+    pub target: Size,
+    /// The kernel.
+    pub filter: Filter,
+    /// The order of the passes.
+    pub order: PassOrder,
+    /// The exactness of the weights.
+    pub precision: Precision,
+}
+
+/// The scaling itself failed: a box outside the picture, or a size that no memory holds.
+#[derive(Debug, thiserror::Error)]
+#[error("scaling to {target} failed: {cause}")]
+pub struct ScaleError {
+    target: Size,
+    cause: String,
+}
+
+/// Scales pictures; keeps its tables and the instruction set it found.
+#[derive(Debug, Default)]
+pub struct Scaler {
+    resizer: fir::Resizer,
+}
+
+/// One call of the library: what it is given to scale in one direction only, it scales in that direction only.
+#[derive(Debug, Clone, Copy)]
+struct Pass {
+    axis: Axis,
+    /// The stretch of the axis that is scaled.
+    span: Span,
+    /// What it is scaled to, in pixels.
+    length_px: u32,
+    /// The lines across the axis that are scaled.
+    lines: Lines,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Axis {
+    Horizontal,
+    Vertical,
+}
+
+impl Pass {
+    fn target(&self) -> Option<Size> {
+        match self.axis {
+            Axis::Horizontal => Size::new(self.length_px, self.lines.count()),
+            Axis::Vertical => Size::new(self.lines.count(), self.length_px),
+        }
+    }
+
+    fn options(&self, filter: Filter) -> fir::ResizeOptions {
+        let kernel = match filter {
+            Filter::Box => fir::FilterType::Box,
+            Filter::Bilinear => fir::FilterType::Bilinear,
+            Filter::Hamming => fir::FilterType::Hamming,
+            Filter::Bicubic => fir::FilterType::CatmullRom,
+            Filter::Lanczos3 => fir::FilterType::Lanczos3,
+        };
+        let (along, across) = (self.span, self.lines.whole());
+        let (x, y) = if self.axis == Axis::Horizontal { (along, across) } else { (across, along) };
+        fir::ResizeOptions::new()
+            .resize_alg(fir::ResizeAlg::Convolution(kernel))
+            .use_alpha(false)
+            .crop(x.start, y.start, x.length, y.length)
+    }
+}
+
+impl Scaler {
+    /// An upper bound of what scaling takes besides the pictures: a band of 16-bit samples and what becomes of it.
+    pub const WORKING_BYTES: u64 = 2 * 2 * BAND_SAMPLES as u64;
+
+    /// A scaler that uses the best instructions of this CPU.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The library underneath, for choosing its instruction set.
+    pub fn resizer_mut(&mut self) -> &mut fir::Resizer {
+        &mut self.resizer
+    }
+
+    /// A part of `source` in another size. Channels are scaled independently: alpha is to be premultiplied before.
+    ///
+    /// Two calls, one a direction: in one call the library goes vertically first, which differs from Pillow by up to
+    /// 16 levels.
+    ///
+    /// # Errors
+    /// [`ScaleError`] where the box lies outside the source, or memory cannot be addressed.
+    pub fn scale(&mut self, source: &Pixels, job: &Resample) -> Result<Pixels, ScaleError> {
+        let size = source.size();
+        let crop = clamped(job.crop, size);
+        let columns = Span { start: crop.left, length: crop.width };
+        let rows = Span { start: crop.top, length: crop.height };
+        let horizontal = |lines| Pass { axis: Axis::Horizontal, span: columns, length_px: job.target.width(), lines };
+        let vertical = |lines| Pass { axis: Axis::Vertical, span: rows, length_px: job.target.height(), lines };
+        let (first, second) = match job.order {
+            PassOrder::HorizontalFirst => {
+                let needed = rows.needed(job.target.height(), size.height(), job.filter);
+                let second = vertical(Lines { first: 0, end: job.target.width() });
+                (horizontal(needed), Pass { span: rows.after(needed), ..second })
+            }
+            PassOrder::VerticalFirst => {
+                let needed = columns.needed(job.target.width(), size.width(), job.filter);
+                let second = horizontal(Lines { first: 0, end: job.target.height() });
+                (vertical(needed), Pass { span: columns.after(needed), ..second })
+            }
+        };
+        let between = self.pass(source, &first, job)?;
+        self.pass(&between, &second, job)
+    }
+
+    fn pass(&mut self, source: &Pixels, pass: &Pass, job: &Resample) -> Result<Pixels, ScaleError> {
+        let error = |cause: String| ScaleError { target: job.target, cause };
+        let target = pass.target().ok_or_else(|| error("no pixel is left".to_owned()))?;
+        let length = byte_len(target, source.channels()).ok_or_else(|| error("too large".to_owned()))?;
+        let mut data = vec![0; length];
+        match (job.filter, job.precision, source.channels()) {
+            (Filter::Box, ..) => mean::pass(source, pass, &mut data),
+            (_, Precision::Quick, _) => self.quick(source, pass, job, &mut data).map_err(error)?,
+            (_, Precision::Exact, Channels::Rgb) => {
+                self.exact(source, pass, job, &mut data, U16x3::new, |pixel| pixel.0).map_err(error)?;
+            }
+            (_, Precision::Exact, Channels::Rgba | Channels::Cmyk) => {
+                self.exact(source, pass, job, &mut data, U16x4::new, |pixel| pixel.0).map_err(error)?;
+            }
+        }
+        Pixels::try_new(target, source.channels(), data).map_err(|cause| error(cause.to_string()))
+    }
+
+    fn quick(&mut self, source: &Pixels, pass: &Pass, job: &Resample, data: &mut [u8]) -> Result<(), String> {
+        let kind = match source.channels() {
+            Channels::Rgb => fir::PixelType::U8x3,
+            Channels::Rgba | Channels::Cmyk => fir::PixelType::U8x4,
+        };
+        let target = pass.target().ok_or("no pixel is left")?;
+        let from = ImageRef::new(source.size().width(), source.size().height(), source.data(), kind).map_err(text)?;
+        let mut to = Image::from_slice_u8(target.width(), target.height(), data, kind).map_err(text)?;
+        self.resizer.resize(&from, &mut to, &pass.options(job.filter)).map_err(text)
+    }
+
+    /// Bytes as 16-bit samples, so that the library keeps its weights as 32-bit numbers; band by band, so that memory
+    /// stays small. The result is rounded to the level as Pillow rounds it.
+    fn exact<P: fir::PixelTrait, const N: usize>(
+        &mut self,
+        source: &Pixels,
+        pass: &Pass,
+        job: &Resample,
+        data: &mut [u8],
+        widened: impl Fn([u16; N]) -> P,
+        samples: impl Fn(&P) -> [u16; N],
+    ) -> Result<(), String> {
+        let target_width = pass.target().ok_or("no pixel is left")?.width() as usize;
+        let size = source.size();
+        let line_px = if pass.axis == Axis::Horizontal { size.width() } else { size.height() };
+        let lines_at_once = u32::try_from(BAND_SAMPLES / (line_px as usize * N)).unwrap_or(u32::MAX).max(1);
+        let mut pixels = Vec::new();
+        let mut first = pass.lines.first;
+        while first < pass.lines.end {
+            let band = Lines { first, end: first.saturating_add(lines_at_once).min(pass.lines.end) };
+            let (rows, columns) = match pass.axis {
+                Axis::Horizontal => (band, Lines { first: 0, end: size.width() }),
+                Axis::Vertical => (Lines { first: 0, end: size.height() }, band),
+            };
+            pixels.clear();
+            let source_rows = source.data().chunks_exact(size.width() as usize * N);
+            for row in source_rows.skip(rows.first as usize).take(rows.count() as usize) {
+                let part = row.as_chunks::<N>().0.iter().skip(columns.first as usize).take(columns.count() as usize);
+                pixels.extend(part.map(|pixel| widened(pixel.map(u16::from))));
+            }
+            let from = TypedImageRef::new(columns.count(), rows.count(), &pixels).map_err(text)?;
+            let of_band = Pass { lines: Lines { first: 0, end: band.count() }, ..*pass };
+            let band_target = of_band.target().ok_or("no pixel is left")?;
+            let mut to = TypedImage::<P>::new(band_target.width(), band_target.height());
+            self.resizer.resize_typed(&from, &mut to, &of_band.options(job.filter)).map_err(text)?;
+            let (x, y) = match pass.axis {
+                Axis::Horizontal => (0, (first - pass.lines.first) as usize),
+                Axis::Vertical => ((first - pass.lines.first) as usize, 0),
+            };
+            let band_rows = to.pixels().chunks_exact(band_target.width() as usize);
+            for (row, band_row) in data.chunks_exact_mut(target_width * N).skip(y).zip(band_rows) {
+                for (bytes, pixel) in row.as_chunks_mut::<N>().0.iter_mut().skip(x).zip(band_row) {
+                    *bytes = samples(pixel).map(|sample| u8::try_from(sample).unwrap_or(u8::MAX));
+                }
+            }
+            first = band.end;
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+/// The part of the box that lies in the picture: rounding may have put an edge a hair outside.
+fn clamped(crop: CropBox, size: Size) -> CropBox {
+    let (width, height) = (f64::from(size.width()), f64::from(size.height()));
+    let (left, top) = (crop.left.clamp(0.0, width), crop.top.clamp(0.0, height));
+    CropBox { left, top, width: crop.width.min(width - left), height: crop.height.min(height - top) }
+}
+
+/// A stretch of one axis, in pixels.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: f64,
+    length: f64,
+}
+
+/// Whole lines of pixels `[first, end)` of one axis, at least one.
+#[derive(Debug, Clone, Copy)]
+struct Lines {
+    first: u32,
+    end: u32,
+}
+
+impl Lines {
+    const fn count(self) -> u32 {
+        self.end - self.first
+    }
+
+    fn whole(self) -> Span {
+        Span { start: f64::from(self.first), length: f64::from(self.count()) }
+    }
+}
+
+impl Span {
+    /// The lines that the kernel can reach when this span is scaled to `target_px`: the others need no first pass.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=side, a u32, before")]
+    fn needed(self, target_px: u32, side_px: u32, filter: Filter) -> Lines {
+        let support = match filter {
+            Filter::Box => 0.5,
+            Filter::Bilinear | Filter::Hamming => 1.0,
+            Filter::Bicubic => 2.0,
+            Filter::Lanczos3 => 3.0,
+        };
+        // One line more than the kernel's reach, for its rounding.
+        let reach = support * (self.length / f64::from(target_px)).max(1.0) + 1.0;
+        let side = f64::from(side_px);
+        let first = (self.start - reach).floor().clamp(0.0, side - 1.0) as u32;
+        let end = (self.start + self.length + reach).ceil().clamp(0.0, side) as u32;
+        Lines { first, end: end.max(first + 1) }
+    }
+
+    /// This span in what is left of the axis after the first pass.
+    fn after(self, lines: Lines) -> Self {
+        Self { start: self.start - f64::from(lines.first), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Orientation;
+    use proptest::prelude::*;
+
+    const FILTERS: [Filter; 5] = [Filter::Box, Filter::Bilinear, Filter::Hamming, Filter::Bicubic, Filter::Lanczos3];
+
+    fn noise(width: u32, height: u32, channels: Channels, seed: u32) -> Pixels {
+        let size = Size::new(width, height).expect("not zero");
+        let mut state = seed | 1;
+        let data = (0..byte_len(size, channels).expect("small"))
+            .map(|_| {
+                // xorshift32, Marsaglia 2003.
+                state ^= state << 13;
+                state ^= state >> 17;
+                state ^= state << 5;
+                state.to_le_bytes()[1]
+            })
+            .collect();
+        Pixels::try_new(size, channels, data).expect("as many")
+    }
+
+    fn job(crop: CropBox, target: (u32, u32), filter: Filter, precision: Precision) -> Resample {
+        let target = Size::new(target.0, target.1).expect("not zero");
+        Resample { crop, target, filter, order: PassOrder::HorizontalFirst, precision }
+    }
+
+    const PRECISIONS: [Precision; 2] = [Precision::Exact, Precision::Quick];
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bytes() {
+        let crop = CropBox { left: 60.25, top: 0.0, width: 401.0, height: 401.0 };
+        let sets = [fir::CpuExtensions::None, fir::CpuExtensions::Sse4_1, fir::CpuExtensions::Avx2];
+        let supported: Vec<_> = sets.into_iter().filter(fir::CpuExtensions::is_supported).collect();
+        for channels in [Channels::Rgb, Channels::Rgba] {
+            let source = noise(533, 401, channels, 7);
+            for (filter, precision) in FILTERS.into_iter().flat_map(|filter| PRECISIONS.map(|p| (filter, p))) {
+                let scaled = supported.iter().map(|set| {
+                    let mut scaler = Scaler::new();
+                    #[expect(unsafe_code, reason = "the library's switch")]
+                    // SAFETY: `is_supported` says that this CPU has these instructions.
+                    unsafe {
+                        scaler.resizer_mut().set_cpu_extensions(*set);
+                    }
+                    scaler.scale(&source, &job(crop, (224, 224), filter, precision)).expect("inside")
+                });
+                let scaled: Vec<Pixels> = scaled.collect();
+                let first = scaled.first().expect("every CPU can do without extensions");
+                assert!(scaled.iter().all(|other| other == first), "{filter:?} {precision:?} {channels:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn leaving_out_unreached_lines_changes_nothing() {
+        let source = noise(300, 500, Channels::Rgb, 3);
+        let mut scaler = Scaler::new();
+        let crop = CropBox { left: 10.5, top: 200.25, width: 250.0, height: 60.5 };
+        for (filter, precision) in FILTERS.into_iter().flat_map(|filter| PRECISIONS.map(|p| (filter, p))) {
+            let job = job(crop, (40, 30), filter, precision);
+            let actual = scaler.scale(&source, &job).expect("inside");
+            let columns = Span { start: crop.left, length: crop.width };
+            let rows = Span { start: crop.top, length: crop.height };
+            let all =
+                Pass { axis: Axis::Horizontal, span: columns, length_px: 40, lines: Lines { first: 0, end: 500 } };
+            let between = scaler.pass(&source, &all, &job).expect("inside");
+            let down = Pass { axis: Axis::Vertical, span: rows, length_px: 30, lines: Lines { first: 0, end: 40 } };
+            let expected = scaler.pass(&between, &down, &job).expect("inside");
+            assert!(actual == expected, "{filter:?} {precision:?}");
+        }
+    }
+
+    #[test]
+    fn bands_join_without_a_seam() {
+        // 3 bands of rows, and of columns, at 3000 px a line.
+        let source = noise(3000, 1200, Channels::Rgb, 11);
+        let mut scaler = Scaler::new();
+        let crop = CropBox::whole(source.size());
+        for order in [PassOrder::HorizontalFirst, PassOrder::VerticalFirst] {
+            let exact = Resample { order, ..job(crop, (31, 17), Filter::Lanczos3, Precision::Exact) };
+            let exact = scaler.scale(&source, &exact).expect("inside");
+            let quick = Resample { order, ..job(crop, (31, 17), Filter::Lanczos3, Precision::Quick) };
+            let quick = scaler.scale(&source, &quick).expect("inside");
+            let most = exact.data().iter().zip(quick.data()).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(most <= Some(2), "{order:?}: {most:?}");
+        }
+    }
+
+    #[test]
+    fn a_turned_picture_scales_as_the_upright_one() {
+        let upright = noise(320, 201, Channels::Rgb, 5);
+        let crop = CropBox { left: 30.5, top: 1.0, width: 200.0, height: 200.0 };
+        let mut scaler = Scaler::new();
+        for (filter, precision) in FILTERS.into_iter().flat_map(|filter| PRECISIONS.map(|p| (filter, p))) {
+            let job = job(crop, (64, 48), filter, precision);
+            let expected = scaler.scale(&upright, &job).expect("inside");
+            // Transposing is its own inverse, so the stored picture is the upright one transposed.
+            let stored = upright.clone().upright(Orientation::Transpose);
+            let turned = Resample {
+                crop: crop.in_stored(Orientation::Transpose, stored.size()),
+                target: job.target.transposed(),
+                order: PassOrder::VerticalFirst,
+                ..job
+            };
+            let actual = scaler.scale(&stored, &turned).expect("inside").upright(Orientation::Transpose);
+            assert!(actual == expected, "{filter:?} {precision:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_box_inside_scales_to_any_size(
+            w in 1_u32..60, h in 1_u32..60, tw in 1_u32..80, th in 1_u32..80,
+            fractions in (0.0..1.0_f64, 0.0..1.0_f64, 0.01..1.0_f64, 0.01..1.0_f64),
+            filter in 0_usize..5, vertical: bool, quick: bool,
+        ) {
+            let source = noise(w, h, Channels::Rgb, w + h);
+            let (left, top) = (f64::from(w) * fractions.0, f64::from(h) * fractions.1);
+            let crop = CropBox {
+                left, top,
+                width: (f64::from(w) - left) * fractions.2,
+                height: (f64::from(h) - top) * fractions.3,
+            };
+            let order = if vertical { PassOrder::VerticalFirst } else { PassOrder::HorizontalFirst };
+            let precision = if quick { Precision::Quick } else { Precision::Exact };
+            let job = Resample { order, ..job(crop, (tw, th), FILTERS[filter], precision) };
+            let scaled = Scaler::new().scale(&source, &job);
+            prop_assert_eq!(scaled.map(|pixels| pixels.size()).map_err(|error| error.to_string()), Ok(job.target));
+        }
+
+        #[test]
+        fn a_flat_picture_stays_flat(value: u8, filter in 0_usize..5, quick: bool) {
+            let source = Pixels::filled(Size::new(37, 23).expect("not zero"), crate::spec::Rgb([value; 3]));
+            let crop = CropBox { left: 3.3, top: 0.7, width: 30.1, height: 20.2 };
+            let precision = if quick { Precision::Quick } else { Precision::Exact };
+            let scaled = Scaler::new().scale(&source, &job(crop, (11, 50), FILTERS[filter], precision));
+            prop_assert!(scaled.is_ok_and(|pixels| pixels.data().iter().all(|byte| *byte == value)));
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! S3, and what speaks its protocol: the only user of `aws_sdk_s3`.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::provider_config::ProviderConfig;
+use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
+use aws_config::{AppName, BehaviorVersion, SdkConfig};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ServerSideEncryption};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use md5::{Digest, Md5};
+
+use super::{Condition, Download, Fetch, Origin, Output, OutputHead, Store, StoreError, Written};
+use crate::object::{BucketName, ObjectKey};
+
+mod wire {
+    //! Every number that shapes the traffic.
+
+    use std::time::Duration;
+
+    /// Of each request: the SDK's default. With its exponential backoff that bridges about 3 s of throttling; what
+    /// lasts longer is for the launcher to repeat.
+    pub(super) const ATTEMPTS: u32 = 3;
+    /// The SDK's default: inside a region a connection takes single milliseconds, a lost SYN is sent again after 1 s
+    /// and 3 s.
+    pub(super) const CONNECT: Duration = Duration::from_millis(3100);
+    /// Until the first byte of an answer to a request without a body. S3 answers within some 100 ms; AWS advises to
+    /// give up and ask again early.
+    pub(super) const FIRST_BYTE: Duration = Duration::from_secs(5);
+    /// One attempt, the upload of an output included: 48 MiB, the largest, at 2 MiB/s. For uploads this is the time until
+    /// the first byte of the answer, too: the SDK counts the sending of the body in.
+    pub(super) const ATTEMPT: Duration = Duration::from_secs(24);
+    /// All attempts of one request.
+    pub(super) const OPERATION: Duration = Duration::from_secs(80);
+    /// A download without a byte for so long has broken off.
+    pub(super) const STALL: Duration = Duration::from_secs(5);
+    /// The slowest download that is waited for; a Fargate task of a quarter CPU gets some 10 MB/s.
+    pub(super) const SLOWEST_BYTES_PER_SECOND: u64 = 256 * 1024;
+    /// What every download has, however small.
+    pub(super) const DOWNLOAD: Duration = Duration::from_secs(10);
+}
+
+/// The client cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// No region is configured.
+    #[error("AWS_REGION is not set, and no profile names a region: accepted is a region such as eu-west-1")]
+    NoRegion,
+}
+
+/// Buckets of S3.
+#[derive(Debug)]
+pub struct S3Store {
+    client: Client,
+    /// Whether the store refused conditional writes as not implemented.
+    unconditional: Cell<bool>,
+}
+
+impl S3Store {
+    /// A client from the environment, as in every AWS SDK: `AWS_*`, profiles, web identity, ECS task roles. The
+    /// metadata service of EC2 is never asked.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; no request is sent here.
+    pub async fn connect() -> Result<Self, ConnectError> {
+        let config = sdk_config().await?;
+        let builder =
+            aws_sdk_s3::config::Builder::from(&config).force_path_style(!is_aws(endpoint(&config).as_deref()));
+        Ok(Self { client: Client::from_conf(builder.build()), unconditional: Cell::new(false) })
+    }
+}
+
+async fn sdk_config() -> Result<SdkConfig, ConnectError> {
+    let http_client = aws_smithy_http_client::Builder::new()
+        .tls_provider(aws_smithy_http_client::tls::Provider::Rustls(
+            aws_smithy_http_client::tls::rustls_provider::CryptoMode::Ring,
+        ))
+        .build_https();
+    // The SDK's own default chain would ask the metadata service of EC2 where nothing else gives a region.
+    let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(ProfileFileRegionProvider::new())
+        .region()
+        .await
+        .ok_or(ConnectError::NoRegion)?;
+    let provider_config =
+        ProviderConfig::without_region().with_region(Some(region.clone())).with_http_client(http_client.clone());
+    let credentials = CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
+        .or_else("Profile", ProfileFileCredentialsProvider::builder().configure(&provider_config).build())
+        .or_else("WebIdentityToken", WebIdentityTokenCredentialsProvider::builder().configure(&provider_config).build())
+        .or_else(
+            "EcsContainer",
+            aws_config::ecs::EcsCredentialsProvider::builder().configure(&provider_config).build(),
+        );
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(wire::CONNECT)
+        .read_timeout(wire::FIRST_BYTE)
+        .operation_attempt_timeout(wire::ATTEMPT)
+        .operation_timeout(wire::OPERATION)
+        .build();
+    let app_name = AppName::new(concat!("pixpipe-", env!("CARGO_PKG_VERSION"))).ok();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client)
+        .region(region)
+        .credentials_provider(credentials)
+        .retry_config(RetryConfig::standard().with_max_attempts(wire::ATTEMPTS))
+        .timeout_config(timeouts);
+    if let Some(app_name) = app_name {
+        loader = loader.app_name(app_name);
+    }
+    Ok(loader.load().await)
+}
+
+/// The endpoint that is configured for S3, or for everything.
+fn endpoint(config: &SdkConfig) -> Option<String> {
+    let key = aws_types::service_config::ServiceConfigKey::builder()
+        .service_id("S3")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .ok()?;
+    config
+        .service_config()
+        .and_then(|service| service.load_config(key))
+        .or_else(|| config.endpoint_url().map(str::to_owned))
+}
+
+/// Whether buckets are names of hosts there.
+fn is_aws(endpoint: Option<&str>) -> bool {
+    let Some(endpoint) = endpoint else { return true };
+    let host = endpoint.split("://").nth(1).unwrap_or(endpoint).split(['/', ':']).next().unwrap_or_default();
+    [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|domain| host.ends_with(domain))
+}
+
+/// An answer with a source, its body not yet read.
+#[derive(Debug)]
+pub struct Answer {
+    etag: String,
+    length_bytes: u64,
+    /// Whether the SDK compares the body with a checksum of the whole object.
+    is_checked: bool,
+    output: GetObjectOutput,
+}
+
+impl Answer {
+    fn new(output: GetObjectOutput) -> Self {
+        let has_checksum = [
+            &output.checksum_crc32,
+            &output.checksum_crc32_c,
+            &output.checksum_crc64_nvme,
+            &output.checksum_sha1,
+            &output.checksum_sha256,
+        ]
+        .into_iter()
+        .any(Option::is_some);
+        let is_composite = output.checksum_type() == Some(&ChecksumType::Composite)
+            || output.e_tag().is_some_and(|etag| etag.contains('-'));
+        Self {
+            etag: unquoted(output.e_tag().unwrap_or_default()).to_owned(),
+            length_bytes: output.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or(0),
+            is_checked: has_checksum && !is_composite,
+            output,
+        }
+    }
+
+    /// The MD5 of the body, where the `ETag` is that: of objects of one part that are not encrypted with a key of KMS
+    /// or of the caller ("Checking object integrity" in S3's user guide).
+    fn md5(&self) -> Option<String> {
+        let is_hash = self.etag.len() == 32 && self.etag.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_plain = matches!(self.output.server_side_encryption(), None | Some(ServerSideEncryption::Aes256))
+            && self.output.sse_customer_algorithm().is_none();
+        (is_hash && is_plain).then(|| self.etag.to_ascii_lowercase())
+    }
+}
+
+impl Download for Answer {
+    fn etag(&self) -> &str {
+        &self.etag
+    }
+
+    fn version_id(&self) -> Option<&str> {
+        self.output.version_id().filter(|version| *version != "null")
+    }
+
+    fn length_bytes(&self) -> u64 {
+        self.length_bytes
+    }
+
+    async fn bytes(mut self) -> Result<Vec<u8>, StoreError> {
+        let deadline = wire::DOWNLOAD + Duration::from_secs(self.length_bytes / wire::SLOWEST_BYTES_PER_SECOND);
+        let expected_md5 = if self.is_checked { None } else { self.md5() };
+        let mut body = std::mem::take(&mut self.output.body);
+        let read = async {
+            let mut bytes = Vec::with_capacity(usize::try_from(self.length_bytes).unwrap_or(0));
+            loop {
+                match tokio::time::timeout(wire::STALL, body.try_next()).await {
+                    Err(_) => return Err(format!("no byte came for {:?}", wire::STALL)),
+                    Ok(Err(error)) => return Err(DisplayErrorContext(error).to_string()),
+                    Ok(Ok(Some(chunk))) => bytes.extend_from_slice(&chunk),
+                    Ok(Ok(None)) => return Ok(bytes),
+                }
+            }
+        };
+        let bytes = tokio::time::timeout(deadline, read)
+            .await
+            .unwrap_or_else(|_| Err(format!("{} bytes took longer than {deadline:?}", self.length_bytes)))
+            .map_err(StoreError::BrokenDownload)?;
+        if u64::try_from(bytes.len()) != Ok(self.length_bytes) {
+            let (actual, expected) = (bytes.len(), self.length_bytes);
+            return Err(StoreError::BrokenDownload(format!("{actual} of {expected} bytes came")));
+        }
+        if let Some(expected) = expected_md5 {
+            let actual: String = Md5::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            if actual != expected {
+                return Err(StoreError::BrokenDownload(format!("the bytes have MD5 {actual}, stored was {expected}")));
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+impl Store for S3Store {
+    type Download = Answer;
+
+    async fn head(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<OutputHead>, StoreError> {
+        match self.client.head_object().bucket(bucket.as_str()).key(key.as_str()).send().await {
+            Ok(head) => {
+                let metadata = |name: &str| head.metadata().and_then(|all| all.get(name)).cloned();
+                Ok(Some(OutputHead {
+                    etag: head.e_tag().unwrap_or_default().to_owned(),
+                    source_etag: metadata("source-etag"),
+                    spec: metadata("spec"),
+                }))
+            }
+            // HEAD has no body, hence no code: a missing bucket shows when the output is written.
+            Err(error) if status(&error) == Some(404) => Ok(None),
+            Err(error) => Err(refusal(&error, &format!("reading the head of s3://{bucket}/{key}"))),
+        }
+    }
+
+    async fn get(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        unless: Option<&str>,
+    ) -> Result<Fetch<Answer>, StoreError> {
+        let request = self
+            .client
+            .get_object()
+            .bucket(bucket.as_str())
+            .key(key.as_str())
+            .checksum_mode(ChecksumMode::Enabled)
+            .set_if_none_match(unless.map(|etag| format!("\"{etag}\"")));
+        match request.send().await {
+            Ok(output) => Ok(Fetch::Found(Answer::new(output))),
+            Err(error) if status(&error) == Some(304) => Ok(Fetch::NotModified),
+            Err(error) => Err(refusal(&error, &format!("reading s3://{bucket}/{key}"))),
+        }
+    }
+
+    async fn put(&self, output: Output, condition: &Condition) -> Result<Written, StoreError> {
+        let Output { bucket, key, bytes, content_type, origin } = output;
+        let place = format!("writing s3://{bucket}/{key}");
+        let body = bytes::Bytes::from(bytes);
+        let request = || {
+            self.client
+                .put_object()
+                .bucket(bucket.as_str())
+                .key(key.as_str())
+                .content_type(content_type)
+                .set_metadata(Some(metadata(&origin)))
+                .body(ByteStream::from(body.clone()))
+        };
+        let uploading = || {
+            let timeouts = self.client.config().timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
+            let timeouts = timeouts.into_builder().read_timeout(wire::ATTEMPT).build();
+            aws_sdk_s3::Config::builder().timeout_config(timeouts)
+        };
+        if !self.unconditional.get() {
+            let conditional = match condition {
+                Condition::Absent => request().if_none_match("*"),
+                Condition::Unchanged(etag) => request().if_match(etag),
+            };
+            match conditional.customize().config_override(uploading()).send().await {
+                Ok(_) => return Ok(Written::Done),
+                Err(error) if status(&error) == Some(501) => {
+                    tracing::warn!(
+                        "{place}: this store has no conditional writes; racing events can leave old outputs"
+                    );
+                    self.unconditional.set(true);
+                }
+                Err(error) if is_race(&error, condition) => return Ok(Written::Raced),
+                Err(error) => return Err(refusal(&error, &place)),
+            }
+        }
+        match request().customize().config_override(uploading()).send().await {
+            Ok(_) => Ok(Written::Done),
+            Err(error) => Err(refusal(&error, &place)),
+        }
+    }
+}
+
+fn metadata(origin: &Origin) -> HashMap<String, String> {
+    let pairs = [
+        ("source-etag", Some(&origin.source_etag)),
+        ("source-version-id", origin.source_version_id.as_ref()),
+        ("spec", Some(&origin.spec)),
+    ];
+    pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone()))).collect()
+}
+
+fn unquoted(etag: &str) -> &str {
+    etag.trim_matches('"')
+}
+
+fn status<E>(error: &SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
+}
+
+/// 412: the condition does not hold; 409: another conditional write is under way; 404: what was to be unchanged is gone.
+fn is_race<E: ProvideErrorMetadata>(error: &SdkError<E>, condition: &Condition) -> bool {
+    match status(error) {
+        Some(412 | 409) => true,
+        Some(404) => matches!(condition, Condition::Unchanged(_)) && error.code() != Some("NoSuchBucket"),
+        _ => false,
+    }
+}
+
+fn refusal<E>(error: &SdkError<E>, doing: &str) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let status = status(error);
+    let text = match (status, error.code(), error.message()) {
+        (Some(status), Some(code), message) => format!("{doing}: {status} {code} {}", message.unwrap_or_default()),
+        (Some(status), None, _) => format!("{doing}: status {status}"),
+        _ => format!("{doing}: {}", DisplayErrorContext(error)),
+    };
+    let text = text.trim_end().to_owned();
+    match (status, error.code()) {
+        (Some(404), _) => StoreError::NotFound(text),
+        (Some(401 | 403), _) | (_, Some("ExpiredToken" | "InvalidToken" | "AuthorizationHeaderMalformed")) => {
+            StoreError::AccessDenied(text)
+        }
+        (_, Some("KeyTooLongError" | "InvalidURI" | "InvalidBucketName")) => StoreError::InvalidKey(text),
+        _ => StoreError::Unavailable(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_aws_have_a_name_a_bucket() {
+        let cases = [
+            (None, true),
+            (Some("https://s3.eu-west-1.amazonaws.com"), true),
+            (Some("https://s3.cn-north-1.amazonaws.com.cn/"), true),
+            (Some("https://bucket.vpce-1.s3.us-east-1.vpce.amazonaws.com"), true),
+            (Some("https://s3.us-east-1.api.aws:443"), true),
+            (Some("http://127.0.0.1:9000"), false),
+            (Some("https://amazonaws.com.example.org"), false),
+            (Some("minio:9000"), false),
+        ];
+        for (endpoint, expected) in cases {
+            assert_eq!(is_aws(endpoint), expected, "{endpoint:?}");
+        }
+    }
+}

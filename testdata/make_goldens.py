@@ -1,0 +1,325 @@
+#!/usr/bin/env python3
+"""Makes testdata/golden: what pixpipe's output has to look like, worked out by Pillow alone.
+
+    python testdata/make_goldens.py           # adds what the ledger lacks
+    python testdata/make_goldens.py --check   # changes nothing: hashes, names, coverage, and every golden made anew
+
+A case is one source under one environment. Its golden is a PNG named by the hash of its pixels, so that cases which
+expect the same pixels share one file. LEDGER.tsv has one row a case. A golden is never overwritten: where a case would
+come out with other pixels than its row says, nothing is written, and the case is named. To accept such a change, remove
+the row first, and say in the commit why. Tolerances are not pixels: they are taken from `TOLERANCES` at every run.
+
+Needs testdata/requirements.txt.
+"""
+
+import argparse
+import datetime
+import fnmatch
+import hashlib
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL
+from PIL import Image, ImageCms, ImageColor, ImageOps
+
+HERE = Path(__file__).parent
+IMAGES = HERE / "images"
+GOLDEN = HERE / "golden"
+LEDGER = GOLDEN / "LEDGER.tsv"
+
+COLUMNS = (
+    "case", "source", "FIT", "SIZES", "FILTER", "DECODE", "COLOR", "BACKGROUND",
+    "golden", "sha256", "max_levels", "max_share", "cpu", "made_by", "cause",
+)  # fmt: skip
+SETTINGS = COLUMNS[2:8]
+DEFAULTS = {
+    "FIT": "cover",
+    "SIZES": "224",
+    "FILTER": "lanczos3",
+    "DECODE": "exact",
+    "COLOR": "srgb",
+    "BACKGROUND": "000000",
+}
+FILTERS = {
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "hamming": Image.Resampling.HAMMING,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos3": Image.Resampling.LANCZOS,
+}
+
+STRAIGHT = "Pillow rounds once more: it goes back to straight alpha between resizing and compositing"
+ENGINE = "moxcms and lcms2 are up to 2 levels apart, and dark saturated colours amplify one level of the resize to 4"
+
+# Largest difference of a value, in levels; largest share of values that may differ at all; and why that is more than
+# usual. The first line whose pattern fits the name of the case counts.
+TOLERANCES = (
+    ("* ignore", 1, 0.01, ""),
+    ("png/icc-wide-rgba *", 4, 0.13, f"{ENGINE}; {STRAIGHT}"),
+    ("*/icc-wide*", 4, 0.07, ENGINE),
+    ("*/icc-gamma-22*", 4, 0.07, ENGINE),
+    ("*/icc-grey*", 2, 0.01, ENGINE),
+    ("png/palette-4-trns *", 2, 0.17, STRAIGHT),
+    ("*rgba-*", 2, 0.07, STRAIGHT),
+    ("*-alpha*", 2, 0.07, STRAIGHT),
+    ("*-trns *", 2, 0.07, STRAIGHT),
+    ("gif/transparent *", 2, 0.03, STRAIGHT),
+    ("tiff/ycbcr-8-jpeg *", 4, 0.13, "zune-jpeg decodes JPEG inside TIFF; its IDCT and chroma upsampling differ"),
+    ("*", 1, 0.01, ""),
+)
+
+
+# --- the reference -------------------------------------------------------------------------------------------------
+
+
+def is_srgb(profile):
+    """Whether converting from `profile` (an opened RGB profile) moves no colour by more than one level."""
+    steps = np.linspace(0, 255, 18).round().astype(np.uint8)
+    lattice = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(18, -1, 3)
+    before = Image.fromarray(lattice)
+    after = ImageCms.profileToProfile(
+        before, profile, ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC
+    )
+    return np.abs(np.asarray(after).astype(int) - lattice).max() <= 1
+
+
+def profile_of(image):
+    """The image's embedded profile, or None where it has none, a broken one, one for other channels, or sRGB."""
+    data = image.info.get("icc_profile")
+    if not data:
+        return None
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+    except (OSError, ImageCms.PyCMSError):
+        return None
+    colour_space = profile.profile.xcolor_space.strip()
+    if image.mode in ("1", "L", "I;16", "I;16B"):
+        # Of an RGB profile on a grey image only the tone curve could matter, and sRGB's is the one that is met.
+        return profile if colour_space == "GRAY" else None
+    if image.mode == "CMYK" or colour_space != "RGB" or is_srgb(profile):
+        return None
+    return profile
+
+
+def upright(path):
+    """The first frame of the file, upright, in mode L, RGB or RGBA, 8 bits a sample, and its profile or None."""
+    image = Image.open(path)
+    profile = profile_of(image)
+    transparent = image.has_transparency_data
+    if image.format == "PNG" and image.tile[0].args in ("L;2", "L;4"):
+        # Pillow stretches samples of 2 and 4 bits to 8, but not the sample that is transparent (PNG, 11.3.2.1).
+        bits = int(image.tile[0].args[-1])
+        if "transparency" in image.info:
+            image.info["transparency"] *= 255 // (2**bits - 1)
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if transparent:
+        image = image.convert("RGBA")
+    elif image.mode not in ("L", "RGB"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return image, profile
+
+
+def to_srgb(image, profile):
+    """The colours of `image` (RGB, L or RGBA) as sRGB; alpha stays."""
+    colours = image if image.mode == "L" else image.convert("RGB")
+    converted = ImageCms.profileToProfile(
+        colours,
+        profile,
+        ImageCms.createProfile("sRGB"),
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        outputMode="RGB",
+    )
+    if image.mode == "RGBA":
+        converted.putalpha(image.getchannel("A"))
+    return converted
+
+
+def reference(path, settings, size):
+    """What `path` has to become under `settings`: an RGB image of `size` (width, height)."""
+    return rendered(*upright(path), settings, size)
+
+
+def rendered(image, profile, settings, size):
+    """What `upright` gave, as an RGB image of `size` (width, height).
+
+    Resize first, then colour, then background: the padding and what shows through are sRGB as given.
+    """
+    resample = FILTERS[settings["FILTER"]]
+    match settings["FIT"]:
+        case "cover":
+            image = ImageOps.fit(image, size, resample, centering=(0.5, 0.5))
+        case "contain":
+            image = contained(image, size, resample)
+        case "stretch":
+            image = image.resize(size, resample)
+    if profile is not None and settings["COLOR"] == "srgb":
+        image = to_srgb(image, profile)
+    background = ImageColor.getrgb("#" + settings["BACKGROUND"])
+    if image.mode == "RGBA":
+        below = Image.new("RGBA", image.size, (*background, 255))
+        image = Image.alpha_composite(below, image)
+    image = image.convert("RGB")
+    if settings["FIT"] == "contain":
+        image = ImageOps.pad(image, size, resample, color=background)
+    return image
+
+
+def contained(image, size, resample):
+    """ImageOps.contain, with a side of at least one pixel: Pillow refuses a picture so thin that it vanishes."""
+    width, height = image.size
+    scale = min(size[0] / width, size[1] / height)
+    if round(width * scale) == 0 or round(height * scale) == 0:
+        return image.resize((max(1, round(width * scale)), max(1, round(height * scale))), resample)
+    return ImageOps.contain(image, size, resample)
+
+
+# --- the cases -----------------------------------------------------------------------------------------------------
+
+
+def case(source, **settings):
+    """A case: its name is the source and whatever is not the default."""
+    settings = {**DEFAULTS, **settings}
+    shown = [settings["FIT"], settings["SIZES"]]
+    shown += [v for k, v in settings.items() if k not in ("FIT", "SIZES") and v != DEFAULTS[k]]
+    return " ".join([source.rsplit(".", 1)[0], *shown]), source, settings
+
+
+def cases():
+    """Every case, in the order of the ledger."""
+    sources = sorted(p.relative_to(IMAGES).as_posix() for p in IMAGES.rglob("*.*"))
+    for source in sources:
+        if source.startswith("orientation/"):
+            for fit in ("cover", "contain", "stretch"):
+                for size in ("224", "299"):
+                    yield case(source, FIT=fit, SIZES=size)
+        else:
+            yield case(source)
+    for source in ("png/rgb-8.png", "png/rgba-8.png"):
+        for filter_ in FILTERS:
+            if filter_ != DEFAULTS["FILTER"]:
+                for size in ("224", "299"):
+                    yield case(source, FIT="stretch", FILTER=filter_, SIZES=size)
+    for size in ("96x32", "32x96", "7", "1", "640x480"):
+        for fit in ("cover", "contain"):
+            yield case("png/rgb-8.png", FIT=fit, SIZES=size)
+    for thin in ("png/size-1x500.png", "png/size-500x1.png"):
+        for fit in ("contain", "stretch"):
+            yield case(thin, FIT=fit)
+    for alpha in ("png/rgba-8.png", "png/grey-8-trns.png", "webp/lossless-alpha.webp", "gif/transparent.gif"):
+        yield case(alpha, BACKGROUND="ff8000")
+    yield case("png/rgba-8.png", FIT="contain", BACKGROUND="ff8000")
+    yield case("png/icc-wide-rgba.png", FIT="contain", BACKGROUND="ff8000")
+    yield case("jpeg/icc-wide.jpg", FIT="contain", BACKGROUND="ff8000")
+    for source in ("jpeg/icc-wide.jpg", "png/icc-wide.png", "png/icc-grey.png", "tiff/icc-wide.tif"):
+        yield case(source, COLOR="ignore")
+    yield case("webp/icc-wide.webp", COLOR="ignore")
+
+
+def sizes(text):
+    width, _, height = text.partition("x")
+    return int(width), int(height or width)
+
+
+def tolerance(name):
+    for pattern, levels, share, cause in TOLERANCES:
+        if fnmatch.fnmatchcase(name, pattern):
+            return str(levels), str(share), cause or "-"
+    raise AssertionError("the last pattern fits everything")
+
+
+# --- ledger and files ----------------------------------------------------------------------------------------------
+
+
+def read_ledger():
+    """The ledger's rows by case."""
+    if not LEDGER.exists():
+        return {}
+    lines = [line for line in LEDGER.read_text().splitlines() if line and not line.startswith("#")]
+    assert tuple(lines[0].split("\t")) == COLUMNS, "the ledger's columns are not those of this script"
+    rows = (dict(zip(COLUMNS, line.split("\t"), strict=True)) for line in lines[1:])
+    return {row["case"]: row for row in rows}
+
+
+def golden_name(image):
+    """The name of the golden that holds these pixels."""
+    return f"{image.width}x{image.height}-{hashlib.sha256(image.tobytes()).hexdigest()[:16]}.png"
+
+
+def write_golden(image):
+    """Writes the golden unless it is there already."""
+    path = GOLDEN / golden_name(image)
+    if not path.exists():
+        image.save(path, "PNG", optimize=True)
+    return path
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def row_of(name, source, settings, golden, made_by):
+    levels, share, cause = tolerance(name)
+    values = (name, source, *(settings[s] for s in SETTINGS), golden.name, sha256(golden))
+    return dict(zip(COLUMNS, (*values, levels, share, "all", made_by, cause), strict=True))
+
+
+def faults_of_files(ledger, wanted):
+    """What is wrong with the ledger and the files it names, without working any golden out."""
+    for name, row in ledger.items():
+        path = GOLDEN / row["golden"]
+        if name not in wanted:
+            yield f"{name}: no such case in this script"
+        if not path.exists():
+            yield f"{name}: {path.name} is missing"
+        elif sha256(path) != row["sha256"]:
+            yield f"{name}: {path.name} is not the file of the ledger"
+        elif golden_name(Image.open(path)) != path.name:
+            yield f"{name}: {path.name} does not hold the pixels its name says"
+    for path in sorted({p.name for p in GOLDEN.glob("*.png")} - {row["golden"] for row in ledger.values()}):
+        yield f"{path}: no row of the ledger names it"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing, report what is not as it should be")
+    check = parser.parse_args().check
+
+    GOLDEN.mkdir(exist_ok=True)
+    ledger = read_ledger()
+    made_by = f"Pillow {PIL.__version__}, {datetime.date.today().isoformat()}"
+    wanted, faults, new = {}, [], {}
+    for name, source, settings in cases():
+        assert name not in wanted, name
+        image = reference(IMAGES / source, settings, sizes(settings["SIZES"]))
+        wanted[name] = (source, settings)
+        if name not in ledger:
+            new[name] = image
+        elif ledger[name]["golden"] != golden_name(image):
+            faults.append(f"{name}: comes out as {golden_name(image)}, the ledger says {ledger[name]['golden']}")
+    if check:
+        faults += [f"{name}: not in the ledger" for name in new]
+        faults += faults_of_files(ledger, wanted)
+    if faults:
+        print(*faults, sep="\n", file=sys.stderr)
+        print(f"{len(faults)} faults; nothing written", file=sys.stderr)
+        return 1
+    if not check:
+        rows = []
+        for name, (source, settings) in wanted.items():
+            golden = write_golden(new[name]) if name in new else GOLDEN / ledger[name]["golden"]
+            rows.append(row_of(name, source, settings, golden, ledger.get(name, {}).get("made_by", made_by)))
+        LEDGER.write_text("".join("\t".join(line) + "\n" for line in (COLUMNS, *(r.values() for r in rows))))
+        for orphan in {p.name for p in GOLDEN.glob("*.png")} - {row["golden"] for row in rows}:
+            (GOLDEN / orphan).unlink()
+    total = sum(p.stat().st_size for p in GOLDEN.glob("*.png"))
+    files = len(list(GOLDEN.glob("*.png")))
+    print(f"{len(wanted)} cases, {len(new)} new, {files} goldens, {total} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,749 @@
+#!/usr/bin/env python3
+"""Makes testdata/images: one small file for every kind of source image that pixpipe claims to read.
+
+    python testdata/make_images.py
+
+Deterministic, but run once: the files are committed, and a newer encoder would make other JPEG and WebP bytes, hence
+other goldens. Needs testdata/requirements.txt, and `cjpeg` (libjpeg-turbo-progs) and `tiffcp` (libtiff-tools) from
+Debian for the kinds that Pillow cannot write. The files of which no tool makes the kind wanted (odd PNG depths, 16-bit
+and planar TIFF, bit-packed BMP, ICC profiles) are put together here byte by byte.
+
+All of them show the same picture, `picture()`: flat shapes that are not symmetrical in any way, and a piece of a photo.
+Kinds that do not compress show `small()`, the same picture at 120 x 91 px.
+"""
+
+import io
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+HERE = Path(__file__).parent
+OUT = HERE / "images"
+
+WIDTH_PX, HEIGHT_PX = 500, 380
+SKY = (24, 64, 96)
+
+# What has to be done to the stored picture so that it is upright, by EXIF orientation (TIFF 6.0, tag 274), undone:
+# applied to the upright picture these give the stored one.
+STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+# --- the picture ---------------------------------------------------------------------------------------------------
+
+
+def picture():
+    """The upright picture, RGB, 500 x 380 px."""
+    image = Image.new("RGB", (WIDTH_PX, HEIGHT_PX), SKY)
+    draw = ImageDraw.Draw(image)
+    draw.polygon([(0, 380), (0, 250), (500, 330), (500, 380)], fill=(60, 120, 40))
+    draw.ellipse((300, 30, 420, 150), fill=(250, 210, 30))
+    draw.polygon([(60, 300), (150, 120), (260, 330)], fill=(200, 60, 40))
+    draw.rectangle((20, 20, 120, 50), fill=(255, 255, 255))
+    draw.rectangle((20, 20, 50, 110), fill=(255, 255, 255))
+    draw.rectangle((440, 180, 470, 300), fill=(255, 0, 255))
+    draw.line((0, 140, 500, 160), fill=(0, 255, 255), width=3)
+    cat = Image.open(HERE / "photos" / "chelsea.png").crop((110, 40, 350, 220))
+    image.paste(cat.resize((120, 90), Image.Resampling.LANCZOS), (290, 200))
+    return image
+
+
+def small():
+    """The picture at 120 x 91 px."""
+    return picture().resize((120, 91), Image.Resampling.LANCZOS)
+
+
+def with_alpha(image):
+    """`image` with a hole, a half-transparent band and a soft border; the colours beneath stay what they were."""
+    width, height = image.size
+    y, x = np.mgrid[0:height, 0:width]
+    border = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y))
+    alpha = np.minimum(border * 32, 255)
+    alpha[height // 2 : height // 2 + height // 10] = 128
+    alpha[height // 8 : height // 3, width // 3 : width // 2] = 0
+    image = image.convert("RGBA")
+    image.putalpha(Image.fromarray(alpha.astype(np.uint8)))
+    return image
+
+
+def sixteen_bit(samples):
+    """`samples` (uint8) as the high bytes of 16-bit samples, whose low bytes run through all values.
+
+    Rounding to 8 bits instead of taking the high byte changes about a tenth of the values.
+    """
+    height, width = samples.shape[:2]
+    y, x = np.mgrid[0:height, 0:width]
+    low = (x * 5 + y * 3) & 0xFF
+    if samples.ndim == 3:
+        low = low[:, :, None]
+    return samples.astype(np.uint16) * 256 + low.astype(np.uint16)
+
+
+def stored(image, orientation):
+    """`image` as it has to be stored so that `orientation` turns it upright."""
+    transpose = STORED[orientation]
+    return image if transpose is None else image.transpose(transpose)
+
+
+# --- metadata ------------------------------------------------------------------------------------------------------
+
+
+def exif(orientation, order="<"):
+    """An EXIF block (without the `Exif\\0\\0` of JPEG) that holds the orientation and nothing else."""
+    mark = b"II" if order == "<" else b"MM"
+    tag = struct.pack(order + "HHIHH", 274, 3, 1, orientation, 0)
+    return mark + struct.pack(order + "HIH", 42, 8, 1) + tag + struct.pack(order + "I", 0)
+
+
+def icc(description, colour_space, tags, version):
+    """An ICC profile of class `mntr` (ICC.1:2010, section 7): header, tag table, tag data."""
+    version_2 = version == 2
+    text = description.encode("ascii")
+    if version_2:
+        desc = b"desc" + bytes(4) + struct.pack(">I", len(text) + 1) + text + b"\0" + bytes(4 + 4 + 2 + 1 + 67)
+        copyright_ = b"text" + bytes(4) + b"CC0\0"
+    else:
+        desc = mluc(description)
+        copyright_ = mluc("CC0")
+    tags = {b"desc": desc, b"cprt": copyright_, b"wtpt": xyz(*D50), **tags}
+    table, data = struct.pack(">I", len(tags)), b""
+    start = 128 + 4 + 12 * len(tags)
+    for name, body in tags.items():
+        table += name + struct.pack(">II", start + len(data), len(body))
+        data += body + bytes(-len(body) % 4)
+    header = struct.pack(
+        ">I4sI4s4s4s6H4sIIIIQI3I4s",
+        start + len(data), b"\0\0\0\0", 0x02400000 if version_2 else 0x04300000, b"mntr", colour_space, b"XYZ ",
+        2024, 1, 1, 0, 0, 0, b"acsp", 0, 0, 0, 0, 0, 0, *(round(v * 65536) for v in D50), b"\0\0\0\0",
+    )  # fmt: skip
+    return header + bytes(128 - len(header)) + table + data
+
+
+D50 = (0.9642, 1.0, 0.8249)
+BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+
+
+def mluc(text):
+    data = text.encode("utf-16-be")
+    return b"mluc" + bytes(4) + struct.pack(">II4sII", 1, 12, b"enUS", len(data), 28) + data
+
+
+def xyz(*values):
+    return b"XYZ " + bytes(4) + struct.pack(">3i", *(round(v * 65536) for v in values))
+
+
+def colorants(red, green, blue, white):
+    """The rXYZ, gXYZ and bXYZ tags of primaries and a white given as CIE xy, adapted to D50 (Bradford)."""
+    def to_xyz(x, y):
+        return np.array([x / y, 1.0, (1 - x - y) / y])
+
+    primaries = np.stack([to_xyz(*p) for p in (red, green, blue)], axis=1)
+    primaries = primaries * np.linalg.solve(primaries, to_xyz(*white))
+    ratio = (BRADFORD @ np.array(D50)) / (BRADFORD @ to_xyz(*white))
+    adapted = np.linalg.inv(BRADFORD) @ np.diag(ratio) @ BRADFORD @ primaries
+    return {name: xyz(*adapted[:, i]) for i, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))}
+
+
+def gamma_curve(gamma):
+    return b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256))
+
+
+def srgb_curve():
+    """The curve of IEC 61966-2-1 as a parametric curve of type 3."""
+    parameters = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+    return b"para" + bytes(4) + struct.pack(">HH5i", 3, 0, *(round(v * 65536) for v in parameters))
+
+
+def rgb_profile(description, red, green, blue, curve, version):
+    d65 = (0.3127, 0.3290)
+    curves = {name: curve for name in (b"rTRC", b"gTRC", b"bTRC")}
+    return icc(description, b"RGB ", {**colorants(red, green, blue, d65), **curves}, version)
+
+
+WIDE = rgb_profile("P3 primaries, sRGB curve", (0.68, 0.32), (0.265, 0.69), (0.15, 0.06), srgb_curve(), 4)
+GAMMA_22 = rgb_profile("1998 primaries, gamma 2.2", (0.64, 0.33), (0.21, 0.71), (0.15, 0.06), gamma_curve(563 / 256), 2)
+SRGB = rgb_profile("sRGB primaries, sRGB curve", (0.64, 0.33), (0.30, 0.60), (0.15, 0.06), srgb_curve(), 4)
+GREY_18 = icc("Grey, gamma 1.8", b"GRAY", {b"kTRC": gamma_curve(1.8)}, 2)
+BROKEN = WIDE[:132] + bytes(range(60))  # a sound header and a tag table that points nowhere
+
+
+# --- JPEG ----------------------------------------------------------------------------------------------------------
+
+
+def jpeg(image, **options):
+    """`image` as a JPEG of Pillow: quality 85, 4:2:0 unless `options` say otherwise."""
+    out = io.BytesIO()
+    image.save(out, "JPEG", **{"quality": 85, **options})
+    return out.getvalue()
+
+
+def cjpeg(image, *arguments):
+    """`image` as a JPEG of cjpeg, quality 85."""
+    out = io.BytesIO()
+    image.save(out, "PPM")
+    command = ["cjpeg", "-quality", "85", *arguments]
+    return subprocess.run(command, input=out.getvalue(), capture_output=True, check=True).stdout
+
+
+def segment(marker, body):
+    return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+
+
+def after_soi(data, *inserted):
+    return data[:2] + b"".join(inserted) + data[2:]
+
+
+def app1_exif(orientation, order="<"):
+    return segment(0xE1, b"Exif\0\0" + exif(orientation, order))
+
+
+def app2_icc(profile, chunks=1):
+    size = -(-len(profile) // chunks)
+    for i in range(chunks):
+        part = profile[i * size : (i + 1) * size]
+        yield segment(0xE2, b"ICC_PROFILE\0" + bytes([i + 1, chunks]) + part)
+
+
+def cmyk(image):
+    """`image` as ink: black taken out in part, so that all four channels have a picture in them."""
+    rgb = np.asarray(image).astype(int)
+    black = (255 - rgb.max(axis=2)) // 2
+    ink = 255 - rgb - black[:, :, None]
+    return np.dstack([ink, black]).astype(np.uint8)
+
+
+def ycck_jpeg(image):
+    """A YCCK JPEG: Y, Cb, Cr of the ink as if C, M, Y were R, G, B, then K inverted, and an Adobe marker that says 2.
+
+    Pillow inverts four components and writes them with transform 0; only that byte has to change.
+    """
+    ink = cmyk(image)
+    ycc = np.asarray(Image.fromarray(ink[:, :, :3]).convert("YCbCr"))
+    data = bytearray(jpeg(Image.fromarray(np.dstack([255 - ycc, ink[:, :, 3]]), "CMYK")))
+    transform = data.index(b"Adobe") + 11
+    assert data[transform] == 0
+    data[transform] = 2
+    return bytes(data)
+
+
+def cmyk_jpeg_without_adobe(image):
+    """A CMYK JPEG with inverted samples, as Adobe's are, and no Adobe marker to say so. Pillow inverts them all."""
+    data = jpeg(Image.fromarray(cmyk(image), "CMYK"))
+    start = data.index(b"\xff\xee")
+    return data[:start] + data[start + 2 + struct.unpack(">H", data[start + 2 : start + 4])[0] :]
+
+
+def jpegs():
+    image = picture()
+    grey = image.convert("L")
+    plain = jpeg(image)
+    for orientation in range(1, 9):
+        order = "<" if orientation % 2 else ">"
+        data = after_soi(jpeg(stored(image, orientation)), app1_exif(orientation, order))
+        yield f"orientation/jpeg-{orientation}.jpg", data
+    yield "jpeg/orientation-0.jpg", after_soi(plain, app1_exif(0))
+    yield "jpeg/orientation-9.jpg", after_soi(plain, app1_exif(9))
+
+    yield "jpeg/baseline.jpg", plain
+    yield "jpeg/progressive.jpg", jpeg(image, progressive=True)
+    yield "jpeg/grey.jpg", jpeg(grey)
+    yield "jpeg/grey-progressive.jpg", jpeg(grey, progressive=True)
+    yield "jpeg/rgb-adobe-transform-0.jpg", jpeg(image, keep_rgb=True)
+    yield "jpeg/cmyk.jpg", jpeg(Image.fromarray(cmyk(image), "CMYK"))
+    yield "jpeg/cmyk-no-adobe-marker.jpg", cmyk_jpeg_without_adobe(image)
+    yield "jpeg/ycck.jpg", ycck_jpeg(image)
+    yield "jpeg/restart-markers.jpg", jpeg(image, restart_marker_blocks=7)
+    yield "jpeg/restart-markers-progressive.jpg", jpeg(image, restart_marker_rows=1, progressive=True)
+    yield "jpeg/arithmetic.jpg", cjpeg(image, "-arithmetic")
+    yield "jpeg/arithmetic-progressive.jpg", cjpeg(image, "-arithmetic", "-progressive")
+    yield "jpeg/quality-30.jpg", jpeg(image, quality=30)
+    for name, sampling in {
+        "444": "1x1",
+        "422": "2x1",
+        "420": "2x2",
+        "440": "1x2",
+        "411": "4x1",
+        "410": "4x2",
+        "441": "1x4",
+        "3x1": "3x1",
+        "3x2": "3x2",
+        "mixed": "2x2,2x1,1x2",
+        "chroma-above-luma": "1x1,2x2,2x2",
+    }.items():
+        yield f"jpeg/sampling-{name}.jpg", cjpeg(image, "-sample", sampling)
+    yield "jpeg/sampling-422-progressive.jpg", cjpeg(image, "-sample", "2x1", "-progressive")
+
+    yield "jpeg/icc-wide.jpg", after_soi(plain, *app2_icc(WIDE))
+    yield "jpeg/icc-wide-in-3-chunks.jpg", after_soi(plain, *app2_icc(WIDE, 3))
+    yield "jpeg/icc-gamma-22.jpg", after_soi(plain, *app2_icc(GAMMA_22))
+    yield "jpeg/icc-srgb.jpg", after_soi(plain, *app2_icc(SRGB))
+    yield "jpeg/icc-broken.jpg", after_soi(plain, *app2_icc(BROKEN))
+    yield "jpeg/icc-grey.jpg", after_soi(jpeg(grey), *app2_icc(GREY_18))
+    yield "jpeg/icc-srgb-on-grey.jpg", after_soi(jpeg(grey), *app2_icc(SRGB))
+
+    yield "jpeg/trailing-garbage.jpg", plain + bytes(range(256)) * 4
+    yield "jpeg/trailing-jpeg.jpg", plain + jpeg(small())
+    yield "jpeg/stray-bytes-before-eoi.jpg", plain[:-2] + bytes(7) + plain[-2:]
+    odd = (b"\xff\xff\xff", segment(0xE9, b"private"), segment(0xFE, bytes(range(256))), segment(0xEF, b""), b"\0\1\2")
+    yield "jpeg/odd-markers.jpg", after_soi(plain, *odd)
+    thumbnail = segment(0xE1, b"Exif\0\0" + exif(1) + jpeg(small()))
+    yield "jpeg/thumbnail-in-exif.jpg", after_soi(plain, thumbnail)
+    for width, height in ((1, 1), (1, 500), (500, 1), (7, 5), (17, 16)):
+        sized = image.resize((width, height), Image.Resampling.LANCZOS)
+        yield f"jpeg/size-{width}x{height}.jpg", jpeg(sized)
+
+
+# --- PNG -----------------------------------------------------------------------------------------------------------
+
+GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
+
+# Adam7: first column, first row, step of columns, step of rows (PNG, section 8.2).
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def packed(samples, depth):
+    """Rows of samples, most significant bits first, each row padded to a byte: height x bytes, uint8."""
+    height = samples.shape[0]
+    flat = samples.reshape(height, -1)
+    if depth == 16:
+        return flat.astype(">u2").view(np.uint8).reshape(height, -1)
+    bits = np.unpackbits(flat.astype(np.uint8)[:, :, None], axis=2)[:, :, 8 - depth :]
+    return np.packbits(bits.reshape(height, -1), axis=1)
+
+
+def filtered(rows, bytes_per_pixel):
+    """The rows behind their filter bytes; per row the filter with the smallest sum of absolute differences."""
+    out, above = [], np.zeros(rows.shape[1], np.int32)
+    for row in rows.astype(np.int32):
+        left, corner = np.zeros_like(row), np.zeros_like(row)
+        left[bytes_per_pixel:], corner[bytes_per_pixel:] = row[:-bytes_per_pixel], above[:-bytes_per_pixel]
+        estimate = left + above - corner
+        near = np.abs(np.stack([estimate - left, estimate - above, estimate - corner]))
+        paeth = np.choose(near.argmin(axis=0), [left, above, corner])
+        tries = [(row - p).astype(np.uint8) for p in (np.zeros_like(row), left, above, (left + above) // 2, paeth)]
+        best = min(range(5), key=lambda i: np.abs(tries[i].astype(np.int8).astype(int)).sum())
+        out.append(bytes([best]) + tries[best].tobytes())
+        above = row
+    return b"".join(out)
+
+
+def png(samples, colour_type, depth=8, *, interlaced=False, palette=None, before_idat=()):
+    """A PNG of `samples` (height x width or height x width x channels) as they are."""
+    height, width = samples.shape[:2]
+    channels = 1 if samples.ndim == 2 else samples.shape[2]
+    bytes_per_pixel = max(1, channels * depth // 8)
+    passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
+    data = b""
+    for column, row, step_x, step_y in passes:
+        part = samples[row::step_y, column::step_x]
+        if part.size:
+            rows = packed(part, depth)
+            plain = depth < 8 or colour_type == PALETTE
+            data += b"".join(b"\0" + r.tobytes() for r in rows) if plain else filtered(rows, bytes_per_pixel)
+    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, interlaced)
+    out = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    out += b"".join(chunk(*c) for c in before_idat if c[0] == b"iCCP")
+    if palette is not None:
+        out += chunk(b"PLTE", np.asarray(palette, np.uint8).tobytes())
+    out += b"".join(chunk(*c) for c in before_idat if c[0] != b"iCCP")
+    return out + chunk(b"IDAT", zlib.compress(data, 9)) + chunk(b"IEND", b"")
+
+
+def iccp(profile):
+    return b"iCCP", b"profile\0\0" + zlib.compress(profile, 9)
+
+
+def quantized(image, colours):
+    """`image` in at most `colours` colours: indices (height x width) and palette (colours x 3)."""
+    paletted = image.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    indices = np.asarray(paletted)
+    palette = np.array(paletted.getpalette()[: 3 * colours], np.uint8).reshape(-1, 3)
+    return indices, palette
+
+
+def pngs():
+    image = picture()
+    rgb, grey = np.asarray(image), np.asarray(image.convert("L"))
+    rgba = np.asarray(with_alpha(image))
+    grey_alpha = np.dstack([grey, rgba[:, :, 3]])
+    for orientation in range(1, 9):
+        turned = np.asarray(stored(image, orientation))
+        order = ">" if orientation % 2 else "<"
+        data = png(turned, RGB, before_idat=[(b"eXIf", exif(orientation, order))])
+        yield f"orientation/png-{orientation}.png", data
+
+    for depth in (1, 2, 4):
+        yield f"png/grey-{depth}.png", png(grey >> (8 - depth), GREY, depth)
+    yield "png/grey-8.png", png(grey, GREY)
+    yield "png/grey-16.png", png(sixteen_bit(grey), GREY, 16)
+    yield "png/rgb-8.png", png(rgb, RGB)
+    yield "png/rgb-16.png", png(sixteen_bit(rgb), RGB, 16)
+    for depth in (1, 2, 4, 8):
+        indices, palette = quantized(image, 2**depth)
+        yield f"png/palette-{depth}.png", png(indices, PALETTE, depth, palette=palette)
+    yield "png/grey-alpha-8.png", png(grey_alpha, GREY_ALPHA)
+    yield "png/grey-alpha-16.png", png(sixteen_bit(grey_alpha), GREY_ALPHA, 16)
+    yield "png/rgba-8.png", png(rgba, RGBA)
+    yield "png/rgba-16.png", png(sixteen_bit(np.asarray(with_alpha(small()))), RGBA, 16)
+
+    sky_grey = int(grey[5, 5])
+    yield "png/grey-8-trns.png", png(grey, GREY, before_idat=[(b"tRNS", struct.pack(">H", sky_grey))])
+    sky_grey_4 = sky_grey >> 4
+    yield "png/grey-4-trns.png", png(grey >> 4, GREY, 4, before_idat=[(b"tRNS", struct.pack(">H", sky_grey_4))])
+    yield "png/rgb-8-trns.png", png(rgb, RGB, before_idat=[(b"tRNS", struct.pack(">3H", *SKY))])
+    indices, palette = quantized(image, 16)
+    alphas = bytes(range(0, 256, 32))  # the last eight colours have none and are opaque
+    trns = [(b"tRNS", alphas)]
+    yield "png/palette-4-trns.png", png(indices, PALETTE, 4, palette=palette, before_idat=trns)
+
+    yield "png/interlaced-rgb-8.png", png(rgb, RGB, interlaced=True)
+    yield "png/interlaced-rgba-16.png", png(sixteen_bit(np.asarray(with_alpha(small()))), RGBA, 16, interlaced=True)
+    yield "png/interlaced-grey-1.png", png(grey >> 7, GREY, 1, interlaced=True)
+    yield "png/interlaced-palette-4.png", png(indices, PALETTE, 4, palette=palette, interlaced=True)
+    yield "png/interlaced-7x5.png", png(np.asarray(image.resize((7, 5))), RGB, interlaced=True)
+    yield "png/size-1x1.png", png(rgb[200:201, 300:301], RGB)
+    yield "png/size-1x500.png", png(np.tile(np.arange(500) // 2, (3, 1)).T.reshape(500, 1, 3), RGB)
+    yield "png/size-500x1.png", png(np.tile(np.arange(500) // 2, (3, 1)).T.reshape(1, 500, 3), RGB)
+
+    yield "png/icc-wide.png", png(rgb, RGB, before_idat=[iccp(WIDE)])
+    yield "png/icc-wide-rgba.png", png(rgba, RGBA, before_idat=[iccp(WIDE)])
+    yield "png/icc-gamma-22-palette.png", png(indices, PALETTE, 4, palette=palette, before_idat=[iccp(GAMMA_22)])
+    yield "png/icc-srgb.png", png(rgb, RGB, before_idat=[iccp(SRGB)])
+    yield "png/icc-grey.png", png(grey, GREY, before_idat=[iccp(GREY_18)])
+    yield "png/icc-broken.png", png(rgb, RGB, before_idat=[iccp(BROKEN)])
+    yield "png/icc-not-deflate.png", png(rgb, RGB, before_idat=[(b"iCCP", b"profile\0\0not a zlib stream")])
+    yield "png/trailing-garbage.png", png(rgb, RGB) + bytes(range(256))
+
+    out = io.BytesIO()
+    frames = [image.transpose(Image.Transpose.ROTATE_180), image.convert("L").convert("RGB")]
+    image.save(out, "PNG", save_all=True, append_images=frames, duration=100, optimize=True)
+    yield "png/animated.png", out.getvalue()
+
+
+# --- WebP ----------------------------------------------------------------------------------------------------------
+
+
+def webp(image, **options):
+    out = io.BytesIO()
+    image.save(out, "WEBP", **{"method": 6, **options})
+    return out.getvalue()
+
+
+def webps():
+    image = picture()
+    frames = [image.transpose(Image.Transpose.ROTATE_180), image.convert("L").convert("RGB")]
+    for orientation in range(1, 9):
+        order = "<" if orientation % 2 else ">"
+        data = webp(stored(image, orientation), lossless=True, exif=exif(orientation, order))
+        yield f"orientation/webp-{orientation}.webp", data
+    yield "webp/lossless.webp", webp(image, lossless=True)
+    yield "webp/lossless-alpha.webp", webp(with_alpha(image), lossless=True, exact=True)
+    yield "webp/lossless-palette.webp", webp(image.quantize(16).convert("RGB"), lossless=True)
+    yield "webp/lossy.webp", webp(image, quality=80)
+    yield "webp/lossy-quality-20.webp", webp(image, quality=20)
+    yield "webp/lossy-alpha.webp", webp(with_alpha(image), quality=80)
+    yield "webp/lossy-odd-size.webp", webp(small(), quality=80)
+    yield "webp/lossy-1x1.webp", webp(image.resize((1, 1)), quality=80)
+    yield "webp/icc-wide.webp", webp(image, lossless=True, icc_profile=WIDE)
+    yield "webp/animated.webp", webp(image, lossless=True, save_all=True, append_images=frames, duration=100)
+    yield "webp/animated-lossy.webp", webp(image, quality=80, save_all=True, append_images=frames, duration=100)
+
+
+# --- GIF -----------------------------------------------------------------------------------------------------------
+
+
+def gif(image, **options):
+    out = io.BytesIO()
+    image.save(out, "GIF", **{"interlace": 0, **options})
+    return out.getvalue()
+
+
+def gifs():
+    image = picture()
+    paletted = image.quantize(32, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    yield "gif/plain.gif", gif(paletted)
+    yield "gif/interlaced.gif", gif(paletted, interlace=1)
+    yield "gif/transparent.gif", gif(paletted, transparency=paletted.getpixel((5, 5)))
+    yield "gif/two-colours.gif", gif(image.quantize(2, dither=Image.Dither.NONE))
+    frames = [paletted.transpose(Image.Transpose.ROTATE_180), image.convert("L")]
+    yield "gif/animated.gif", gif(paletted, save_all=True, append_images=frames, duration=100, loop=0)
+    # With a transparent colour: without one Pillow shows the background colour outside the frame, browsers nothing.
+    data = bytearray(gif(paletted, transparency=paletted.getpixel((35, 35))))
+    frame = data.index(b"\x2c\0\0\0\0" + struct.pack("<HH", WIDTH_PX, HEIGHT_PX))
+    data[6:10] = struct.pack("<HH", WIDTH_PX + 60, HEIGHT_PX + 100)
+    data[frame + 1 : frame + 5] = struct.pack("<HH", 20, 70)
+    yield "gif/first-frame-smaller.gif", bytes(data)
+    yield "gif/trailing-garbage.gif", gif(paletted) + b"\0\1\2\3"
+
+
+# --- BMP -----------------------------------------------------------------------------------------------------------
+
+BI_RGB, BI_RLE8, BI_RLE4, BI_BITFIELDS = 0, 1, 2, 3
+
+
+def bmp(rows, width, height, bits, *, palette=None, compression=BI_RGB, masks=None, top_down=False):
+    """A BMP of rows of bytes, given from the top; `masks` make the header a BITMAPV4HEADER."""
+    if compression in (BI_RLE8, BI_RLE4):
+        body = rows
+    else:
+        rows = [r + bytes(-len(r) % 4) for r in rows]
+        body = b"".join(rows if top_down else rows[::-1])
+    colours = b"" if palette is None else b"".join(bytes([b, g, r, 0]) for r, g, b in palette.tolist())
+    header_bytes = 108 if masks else 40
+    start = 14 + header_bytes + len(colours)
+    header = struct.pack(
+        "<IiiHHIIiiII", header_bytes, width, -height if top_down else height, 1, bits, compression, len(body),
+        2835, 2835, 0 if palette is None else len(palette), 0,
+    )  # fmt: skip
+    if masks:
+        header += struct.pack("<4I", *masks) + b"sRGB"[::-1] + bytes(36 + 12)
+    return b"BM" + struct.pack("<IHHI", start + len(body), 0, 0, start) + header + colours + body
+
+
+def run_lengths(indices, pack):
+    """RLE8 or RLE4: `pack(value)` gives the byte of a run. From the bottom, ends with the end-of-bitmap mark."""
+    out = b""
+    for row in indices[::-1].tolist():
+        x = 0
+        while x < len(row):
+            run = 1
+            while x + run < len(row) and run < 255 and row[x + run] == row[x]:
+                run += 1
+            out += bytes([run, pack(row[x])])
+            x += run
+        out += b"\0\0"
+    return out[:-2] + b"\0\1"
+
+
+def bmps():
+    image = picture()
+    width, height = image.size
+    for bits in (1, 4):
+        indices, palette = quantized(image, 2**bits)
+        rows = [r.tobytes() for r in packed(indices, bits)]
+        yield f"bmp/palette-{bits}.bmp", bmp(rows, width, height, bits, palette=palette)
+    yield "bmp/rle4.bmp", bmp(
+        run_lengths(indices, lambda v: v * 17), width, height, 4, palette=palette, compression=BI_RLE4
+    )
+    yield "bmp/rle8.bmp", bmp(
+        run_lengths(indices, lambda v: v), width, height, 8, palette=palette, compression=BI_RLE8
+    )
+
+    image = small()
+    width, height = image.size
+    indices, palette = quantized(image, 256)
+    yield "bmp/palette-8.bmp", bmp([r.tobytes() for r in indices], width, height, 8, palette=palette)
+    rgb = np.asarray(image)
+    bgr = [r.tobytes() for r in rgb[:, :, ::-1]]
+    yield "bmp/rgb-24.bmp", bmp(bgr, width, height, 24)
+    yield "bmp/rgb-24-top-down.bmp", bmp(bgr, width, height, 24, top_down=True)
+    bgrx = np.dstack([rgb[:, :, ::-1], np.zeros((height, width), np.uint8)])
+    yield "bmp/rgb-32.bmp", bmp([r.tobytes() for r in bgrx], width, height, 32)
+    bgra = np.asarray(with_alpha(image))[:, :, [2, 1, 0, 3]]
+    masks = (0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000)
+    rows = [r.tobytes() for r in bgra]
+    yield "bmp/rgba-32.bmp", bmp(rows, width, height, 32, compression=BI_BITFIELDS, masks=masks)
+    # Only samples that are the same 8 bits whether v * 255 / 31 is rounded or cut off: decoders do either.
+    exact = np.array([v for v in range(32) if v * 255 // 31 == (v * 510 + 31) // 62])
+    five = exact[np.abs(exact[:, None] - (rgb.reshape(1, -1) >> 3)).argmin(axis=0)].reshape(rgb.shape).astype(np.uint16)
+    rows = [r.astype("<u2").tobytes() for r in five[:, :, 0] << 10 | five[:, :, 1] << 5 | five[:, :, 2]]
+    yield "bmp/rgb-555.bmp", bmp(rows, width, height, 16)
+
+
+# --- TIFF ----------------------------------------------------------------------------------------------------------
+
+SHORT, LONG, LONG8, UNDEFINED = 3, 4, 16, 7
+TIFF_SIZES = {SHORT: "H", LONG: "I", LONG8: "Q", UNDEFINED: "B"}
+NONE, DEFLATE = 1, 8
+WHITE_IS_ZERO, BLACK_IS_ZERO, TIFF_RGB, TIFF_PALETTE = 0, 1, 2, 3
+
+
+def tiff_page(
+    samples, photometric, depth=8, *, order="<", compression=DEFLATE, predictor=1, tile_px=None, planar=False,
+    extra=None, palette=None, more=(),
+):  # fmt: skip
+    """A page of `tiff`: its tags, without the places of the strips or tiles, and the strips or tiles themselves."""
+    height, width = samples.shape[:2]
+    samples = samples.reshape(height, width, -1)
+    channels = samples.shape[2]
+    tags = {
+        256: (LONG, [width]),
+        257: (LONG, [height]),
+        258: (SHORT, [depth] * channels),
+        259: (SHORT, [compression]),
+        262: (SHORT, [photometric]),
+        277: (SHORT, [channels]),
+        284: (SHORT, [2 if planar else 1]),
+        **dict(more),
+    }
+    if predictor != 1:
+        tags[317] = (SHORT, [predictor])
+    if extra is not None:
+        tags[338] = (SHORT, [extra])
+    if palette is not None:
+        full = np.zeros((2**depth, 3), int)
+        full[: len(palette)] = palette
+        tags[320] = (SHORT, (full.T * 257).reshape(-1).tolist())
+
+    planes = [samples[:, :, i : i + 1] for i in range(channels)] if planar else [samples]
+    rows_per_strip = 64
+    parts = []
+    for plane in planes:
+        if tile_px:
+            for y in range(0, height, tile_px):
+                for x in range(0, width, tile_px):
+                    part = plane[y : y + tile_px, x : x + tile_px]
+                    missing = ((0, tile_px - part.shape[0]), (0, tile_px - part.shape[1]), (0, 0))
+                    parts.append(np.pad(part, missing, mode="edge"))
+        else:
+            parts += [plane[y : y + rows_per_strip] for y in range(0, height, rows_per_strip)]
+    blocks = []
+    for part in parts:
+        if predictor == 2:
+            part = np.concatenate([part[:, :1], part[:, 1:] - part[:, :-1]], axis=1)
+        data = part.astype(order + "u2").tobytes() if depth == 16 else packed(part, depth).tobytes()
+        blocks.append(zlib.compress(data, 9) if compression == DEFLATE else data)
+    if tile_px:
+        tags[322], tags[323] = (LONG, [tile_px]), (LONG, [tile_px])
+    else:
+        tags[278] = (LONG, [rows_per_strip])
+    return tags, blocks
+
+
+def tiff(*pages, order="<", big=False):
+    """A TIFF (or BigTIFF) of `tiff_page`s."""
+    word, entry, inline = ("Q", "HHQ", 8) if big else ("I", "HHI", 4)
+    count = "Q" if big else "H"
+    mark = b"II" if order == "<" else b"MM"
+    out = bytearray(mark + (struct.pack(order + "HHHQ", 43, 8, 0, 0) if big else struct.pack(order + "HI", 42, 0)))
+    link = len(out) - inline  # where the place of the next directory goes
+    for tags, blocks in pages:
+        places = []
+        for block in blocks:
+            places.append(len(out))
+            out += block + bytes(-len(block) % 2)
+        tiled = 322 in tags
+        kind = LONG8 if big else LONG
+        tags = {
+            **tags,
+            (324 if tiled else 273): (kind, places),
+            (325 if tiled else 279): (kind, [len(b) for b in blocks]),
+        }
+        entries = b""
+        for tag, (kind, values) in sorted(tags.items()):
+            body = struct.pack(f"{order}{len(values)}{TIFF_SIZES[kind]}", *values)
+            entries += struct.pack(order + entry, tag, kind, len(values))
+            if len(body) <= inline:
+                entries += body + bytes(inline - len(body))
+            else:
+                entries += struct.pack(order + word, len(out))
+                out += body + bytes(-len(body) % 2)
+        out[link : link + inline] = struct.pack(order + word, len(out))
+        out += struct.pack(order + count, len(tags)) + entries
+        link = len(out)
+        out += bytes(inline)
+    return bytes(out)
+
+
+def pillow_tiff(image, **options):
+    out = io.BytesIO()
+    image.save(out, "TIFF", **options)
+    return out.getvalue()
+
+
+def tiffcp(data, *arguments):
+    """`data` written anew by tiffcp."""
+    source, target = OUT / "in.tif", OUT / "out.tif"
+    source.write_bytes(data)
+    try:
+        subprocess.run(["tiffcp", *arguments, source, target], check=True, capture_output=True)
+        return target.read_bytes()
+    finally:
+        source.unlink()
+        target.unlink(missing_ok=True)
+
+
+def tiffs():
+    image = picture()
+    rgb, grey = np.asarray(image), np.asarray(image.convert("L"))
+    rgba = np.asarray(with_alpha(image))
+    little, little_alpha = np.asarray(small()), np.asarray(with_alpha(small()))
+    for orientation in range(1, 9):
+        order = ">" if orientation % 2 else "<"
+        turned = np.asarray(stored(image, orientation))
+        more = {274: (SHORT, [orientation])}
+        page = tiff_page(turned, TIFF_RGB, order=order, predictor=2, more=more)
+        yield f"orientation/tiff-{orientation}.tif", tiff(page, order=order)
+
+    yield "tiff/rgb-8-none.tif", tiff(tiff_page(little, TIFF_RGB, compression=NONE))
+    yield "tiff/rgb-8-lzw.tif", pillow_tiff(image, compression="tiff_lzw")
+    yield "tiff/rgb-8-lzw-predictor.tif", pillow_tiff(image, compression="tiff_lzw", tiffinfo={317: 2})
+    yield "tiff/rgb-8-deflate.tif", tiff(tiff_page(rgb, TIFF_RGB))
+    yield "tiff/rgb-8-old-deflate.tif", pillow_tiff(image, compression="tiff_deflate")
+    yield "tiff/rgb-8-packbits.tif", pillow_tiff(small(), compression="packbits")
+    yield "tiff/rgb-8-big-endian.tif", tiff(tiff_page(rgb, TIFF_RGB, order=">"), order=">")
+    yield "tiff/rgb-8-bigtiff.tif", tiff(tiff_page(rgb, TIFF_RGB), big=True)
+    yield "tiff/rgb-8-tiled.tif", tiff(tiff_page(rgb, TIFF_RGB, tile_px=128))
+    yield "tiff/rgb-8-tiled-lzw.tif", tiffcp(pillow_tiff(image), "-t", "-w", "64", "-l", "64", "-c", "lzw:2")
+    yield "tiff/rgb-8-planar.tif", tiff(tiff_page(rgb, TIFF_RGB, planar=True))
+    yield "tiff/rgb-8-planar-tiled.tif", tiff(tiff_page(rgb, TIFF_RGB, planar=True, tile_px=128))
+    yield "tiff/rgb-8-planar-lzw.tif", tiffcp(pillow_tiff(image), "-p", "separate", "-c", "lzw")
+    yield "tiff/rgb-8-jpeg.tif", pillow_tiff(image, compression="jpeg", quality=85)
+    yield "tiff/ycbcr-8-jpeg.tif", tiffcp(pillow_tiff(image), "-r", "64", "-c", "jpeg:85")
+    yield "tiff/grey-8-jpeg.tif", pillow_tiff(image.convert("L"), compression="jpeg", quality=85)
+    yield "tiff/rgb-16.tif", tiff(tiff_page(sixteen_bit(little), TIFF_RGB, 16))
+    yield "tiff/rgb-16-predictor.tif", tiff(tiff_page(sixteen_bit(rgb), TIFF_RGB, 16, predictor=2))
+    yield "tiff/rgb-16-big-endian.tif", tiff(tiff_page(sixteen_bit(little), TIFF_RGB, 16, order=">"), order=">")
+    yield "tiff/rgba-8.tif", tiff(tiff_page(rgba, TIFF_RGB, extra=2))
+    yield "tiff/rgba-8-planar.tif", tiff(tiff_page(rgba, TIFF_RGB, extra=2, planar=True))
+    yield "tiff/rgba-16.tif", tiff(tiff_page(sixteen_bit(little_alpha), TIFF_RGB, 16, extra=2))
+    premultiplied = (rgba[:, :, :3].astype(int) * rgba[:, :, 3:] + 127) // 255
+    premultiplied = np.dstack([premultiplied, rgba[:, :, 3]]).astype(np.uint8)
+    yield "tiff/rgba-8-premultiplied.tif", tiff(tiff_page(premultiplied, TIFF_RGB, extra=1))
+    yield "tiff/rgb-8-unspecified-extra.tif", tiff(tiff_page(rgba, TIFF_RGB, extra=0))
+    yield "tiff/grey-1.tif", tiff(tiff_page(grey >> 7, BLACK_IS_ZERO, 1))
+    yield "tiff/grey-1-white-is-zero.tif", tiff(tiff_page(1 - (grey >> 7), WHITE_IS_ZERO, 1))
+    yield "tiff/grey-1-packbits.tif", pillow_tiff(Image.fromarray(grey >> 7 != 0), compression="packbits")
+    yield "tiff/grey-4.tif", tiff(tiff_page(grey >> 4, BLACK_IS_ZERO, 4))
+    yield "tiff/grey-8.tif", tiff(tiff_page(grey, BLACK_IS_ZERO))
+    yield "tiff/grey-8-white-is-zero.tif", tiff(tiff_page(255 - grey, WHITE_IS_ZERO))
+    yield "tiff/grey-16.tif", tiff(tiff_page(sixteen_bit(grey), BLACK_IS_ZERO, 16))
+    yield "tiff/grey-16-big-endian.tif", tiff(tiff_page(sixteen_bit(grey), BLACK_IS_ZERO, 16, order=">"), order=">")
+    for depth in (4, 8):
+        indices, palette = quantized(image, 2**depth)
+        yield f"tiff/palette-{depth}.tif", tiff(tiff_page(indices, TIFF_PALETTE, depth, palette=palette))
+    yield "tiff/cmyk.tif", pillow_tiff(Image.fromarray(cmyk(small()), "CMYK"), compression="tiff_lzw")
+    yield "tiff/multipage.tif", tiff(tiff_page(rgb, TIFF_RGB), tiff_page(grey[::-1], BLACK_IS_ZERO))
+    profile = {34675: (UNDEFINED, list(WIDE))}
+    yield "tiff/icc-wide.tif", tiff(tiff_page(rgb, TIFF_RGB, more=profile))
+
+
+def main():
+    total = 0
+    for family in (jpegs, pngs, webps, gifs, bmps, tiffs):
+        for name, data in family():
+            path = OUT / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            total += len(data)
+    print(f"{total} bytes in {OUT}")
+
+
+if __name__ == "__main__":
+    main()

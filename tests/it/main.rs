@@ -1,0 +1,10 @@
+//! Behaviour of the built program, in one test binary.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, missing_docs, reason = "a test that panics has failed")]
+
+mod faults;
+mod goldens;
+mod layers;
+mod memory;
+mod process;
+mod s3;
+mod support;

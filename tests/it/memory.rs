@@ -1,0 +1,95 @@
+//! The memory limit holds for the whole process, whatever the batch.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
+
+/// 6000×4000 pixels that do not compress to nothing: waves with some noise on them.
+fn photo(is_progressive: bool, subsampling: Subsamp) -> Vec<u8> {
+    let (width, height) = (6000_usize, 4000_usize);
+    let mut pixels = Vec::with_capacity(width * height * 3);
+    let mut state = 1_u32;
+    for y in 0..height {
+        for x in 0..width {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = (state >> 28) as usize;
+            pixels.extend([(x / 8 + noise) as u8, (y / 16 + noise) as u8, ((x + y) / 32 + noise) as u8]);
+        }
+    }
+    let mut compressor = Compressor::new().unwrap();
+    compressor.set_progressive(is_progressive).unwrap();
+    compressor.set_quality(85).unwrap();
+    compressor.set_subsamp(subsampling).unwrap();
+    let image = Image { pixels: pixels.as_slice(), width, pitch: width * 3, height, format: PixelFormat::RGB };
+    compressor.compress_to_vec(image).unwrap()
+}
+
+#[test]
+fn fifty_photos_of_24_megapixels_fit_into_400_mebibytes() {
+    const LIMIT_BYTES: u64 = 400 << 20;
+    let root = tempfile::tempdir().unwrap();
+    let photos = root.path().join("photos");
+    fs::create_dir(&photos).unwrap();
+    // One scan; several scans with the coefficients of 4:2:0 (72 MB); several scans with those of 4:4:4 (144 MB).
+    let kinds = [photo(false, Subsamp::Sub2x2), photo(true, Subsamp::Sub2x2), photo(true, Subsamp::None)];
+    let keys: Vec<String> = (0..50).map(|number| format!("{number}.jpg")).collect();
+    for (number, key) in keys.iter().enumerate() {
+        let path = photos.join(key);
+        match number {
+            0..3 => fs::write(path, &kinds[number]).unwrap(),
+            _ => fs::hard_link(photos.join(format!("{}.jpg", number % 3)), path).unwrap(),
+        }
+    }
+    drop(kinds);
+    let batch: Vec<String> = keys.iter().map(|key| format!("\"s3://photos/{key}\"")).collect();
+    let mut process = Command::new(env!("CARGO_BIN_EXE_pixpipe"))
+        .env_clear()
+        .env("STORE", format!("dir:{}", root.path().display()))
+        .env("DEST_BUCKET", "out")
+        .env("SIZES", "224,299")
+        .env("MEMORY_LIMIT_BYTES", LIMIT_BYTES.to_string())
+        .env("SQS_BODY", format!("[{}]", batch.join(",")))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", process.id());
+    let mut peak_bytes = 0;
+    let mut written = 0;
+    for line in BufReader::new(process.stdout.take().unwrap()).lines() {
+        written += u32::from(line.unwrap().contains("\"status\":\"written\""));
+        // The high-water mark of the resident set, in kB; the last line may come from a process that is gone.
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let mark = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let mark = mark.and_then(|mark| mark.split_whitespace().next()?.parse::<u64>().ok());
+        peak_bytes = peak_bytes.max(mark.unwrap_or(0) * 1024);
+    }
+    assert!(process.wait().unwrap().success());
+    assert_eq!(written, 50);
+    assert!(peak_bytes > 100 << 20, "{peak_bytes} bytes: nothing was measured");
+    assert!(peak_bytes <= LIMIT_BYTES, "{peak_bytes} bytes were resident, the limit is {LIMIT_BYTES}");
+}
+
+#[test]
+fn an_image_that_can_never_fit_is_refused_and_its_neighbour_written() {
+    let root = tempfile::tempdir().unwrap();
+    let photos = root.path().join("photos");
+    fs::create_dir(&photos).unwrap();
+    fs::write(photos.join("large.jpg"), photo(true, Subsamp::None)).unwrap();
+    let small = image::RgbImage::from_pixel(300, 200, image::Rgb([10, 200, 30]));
+    small.save(photos.join("small.png")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_pixpipe"))
+        .env_clear()
+        .env("STORE", format!("dir:{}", root.path().display()))
+        .env("DEST_BUCKET", "out")
+        .env("MEMORY_LIMIT_BYTES", (96 << 20).to_string())
+        .env("SQS_BODY", r#"["s3://photos/large.jpg", "s3://photos/small.png"]"#)
+        .output()
+        .unwrap();
+    let log = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    let refused = log.lines().find(|line| line.contains("large.jpg")).unwrap();
+    assert!(refused.contains("\"reason\":\"too-many-pixels\""), "{refused}");
+    assert!(root.path().join("out/224x224/small.png.jpg").exists());
+}

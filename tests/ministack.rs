@@ -1,0 +1,240 @@
+//! The binary against ministack, a local AWS: signatures, policies and notifications that this project did not write.
+//!
+//! Not part of `cargo test`: `tests/ministack.sh` starts the server, fills it with `tests/ministack_setup.py` and runs this.
+
+#[expect(dead_code, reason = "shared with the tests in tests/it, which use all of it")]
+#[path = "it/support/photos.rs"]
+mod photos;
+#[expect(dead_code, reason = "shared with the tests in tests/it, which use all of it")]
+#[path = "it/support/run.rs"]
+mod run;
+
+use std::collections::BTreeMap;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials as SdkCredentials, Region};
+use aws_sdk_s3::operation::head_object::{HeadObjectError, HeadObjectOutput};
+use aws_sdk_s3::primitives::{AggregatedBytes, ByteStream};
+use serde::Deserialize;
+use serde_json::Value;
+
+use run::{Finished, Pixpipe, entries, outputs};
+
+/// What `ministack_setup.py` left.
+#[derive(Deserialize)]
+struct Setup {
+    endpoint: String,
+    region: String,
+    credentials: BTreeMap<String, Credentials>,
+    /// By queue: the bodies of the messages that came.
+    notifications: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Clone, Deserialize)]
+struct Credentials {
+    id: String,
+    secret: String,
+    token: Option<String>,
+}
+
+impl Setup {
+    fn read() -> Self {
+        let path =
+            std::env::var("MINISTACK_SETUP").expect("MINISTACK_SETUP is set by tests/ministack.sh, which runs this");
+        let json = std::fs::read(path).expect("the set-up has left its file");
+        serde_json::from_slice(&json).expect("the file has what the set-up writes")
+    }
+
+    fn credentials(&self, name: &str) -> Credentials {
+        self.credentials.get(name).unwrap_or_else(|| panic!("no credentials of {name:?}")).clone()
+    }
+
+    /// A run with the rights of `name` that makes one small output under `thumbs/`.
+    fn run(&self, name: &str) -> Pixpipe {
+        let Credentials { id, secret, token } = self.credentials(name);
+        let run = Pixpipe::with_s3(&self.endpoint)
+            .env("AWS_REGION", &self.region)
+            .env("AWS_ACCESS_KEY_ID", &id)
+            .env("AWS_SECRET_ACCESS_KEY", &secret)
+            .env("DEST_PREFIX", "thumbs/")
+            .env("SIZES", "32");
+        token.iter().fold(run, |run, token| run.env("AWS_SESSION_TOKEN", token))
+    }
+}
+
+/// The store as its owner sees it.
+struct Owner {
+    client: Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Owner {
+    fn of(setup: &Setup) -> Self {
+        let Credentials { id, secret, token } = setup.credentials("root");
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .region(Region::new(setup.region.clone()))
+            .credentials_provider(SdkCredentials::new(id, secret, token, None, "test"))
+            .endpoint_url(&setup.endpoint)
+            .force_path_style(true)
+            .build();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        Self { client: Client::from_conf(config), runtime: runtime.expect("a runtime on this thread starts") }
+    }
+
+    /// Puts a photo of its own under `key` into `src` and returns its version.
+    fn put(&self, key: &str, seed: u32) -> String {
+        let photo = ByteStream::from(photos::jpeg(200, 150, seed));
+        let put = self.client.put_object().bucket("src").key(key).body(photo).send();
+        let written = self.runtime.block_on(put).expect("the owner may write");
+        written.version_id.expect("the bucket has versions")
+    }
+
+    fn head(&self, key: &str) -> Option<HeadObjectOutput> {
+        let head = self.client.head_object().bucket("dest").key(key).send();
+        match self.runtime.block_on(head) {
+            Ok(head) => Some(head),
+            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => None,
+            Err(error) => panic!("cannot see {key:?} in dest: {error:?}"),
+        }
+    }
+
+    fn get(&self, key: &str) -> Vec<u8> {
+        let get = self.client.get_object().bucket("dest").key(key).send();
+        self.runtime
+            .block_on(async { get.await.expect("the output is there").body.collect().await })
+            .map(AggregatedBytes::to_vec)
+            .expect("the output can be read")
+    }
+
+    fn expect_thumbnail(&self, key: &str) {
+        let (width, height, _) = photos::decode_jpeg(&self.get(key));
+        assert_eq!((width, height), (32, 32), "{key}");
+    }
+}
+
+fn outcome(status: &str, reason: &str) -> (String, String) {
+    (status.to_owned(), reason.to_owned())
+}
+
+#[test]
+fn a_photo_becomes_an_output_with_type_and_origin() {
+    let setup = Setup::read();
+    let owner = Owner::of(&setup);
+    let version = owner.put("plain/two words + 100% ü.jpg", 1);
+
+    let batch = entries(&[("src", "plain/two words + 100% ü.jpg")]);
+    let finished = setup.run("root").batch(&batch).run().expect_code(0);
+
+    let key = "thumbs/32x32/plain/two words + 100% ü.jpg";
+    assert_eq!(outputs(&finished.record("plain/two words + 100% ü.jpg")), [key]);
+    owner.expect_thumbnail(key);
+    let head = owner.head(key).expect("the output is there");
+    assert_eq!(head.content_type.as_deref(), Some("image/jpeg"));
+    let metadata = head.metadata.unwrap_or_default();
+    assert_eq!(metadata.get("source-version-id"), Some(&version));
+    assert!(metadata.contains_key("source-etag") && metadata.contains_key("spec"), "{metadata:?}");
+}
+
+#[test]
+fn an_unchanged_source_is_skipped_and_a_new_one_is_made_again() {
+    let setup = Setup::read();
+    let owner = Owner::of(&setup);
+    let run = || {
+        let finished = setup.run("pixpipe").batch(&entries(&[("src", "again/a.jpg")])).run().expect_code(0);
+        let head = owner.head("thumbs/32x32/again/a.jpg").expect("the output is there");
+        (finished.outcome("again/a.jpg"), head.e_tag, head.metadata.unwrap_or_default().remove("source-version-id"))
+    };
+    let first_version = owner.put("again/a.jpg", 1);
+    let first = run();
+    assert_eq!((first.0.clone(), first.2.as_ref()), (outcome("written", ""), Some(&first_version)));
+    let second = run();
+    assert_eq!(second, (outcome("skipped", "unchanged"), first.1.clone(), first.2.clone()));
+    let second_version = owner.put("again/a.jpg", 2);
+    let third = run();
+    assert_eq!((third.0, third.2.as_ref()), (outcome("written", ""), Some(&second_version)));
+    assert_ne!(third.1, first.1);
+}
+
+#[test]
+fn of_many_programs_at_once_one_writes_and_the_others_find_it_done() {
+    let setup = Setup::read();
+    let owner = Owner::of(&setup);
+    owner.put("race/a.jpg", 1);
+    let batch = entries(&[("src", "race/a.jpg")]);
+    let running: Vec<_> = (0..4).map(|_| setup.run("pixpipe").batch(&batch).start()).collect();
+    let outcomes: Vec<_> =
+        running.into_iter().map(|running| running.finish().expect_code(0).outcome("race/a.jpg")).collect();
+    let written = outcomes.iter().filter(|found| **found == outcome("written", "")).count();
+    let unchanged = outcomes.iter().filter(|found| **found == outcome("skipped", "unchanged")).count();
+    assert_eq!((written, unchanged), (1, 3), "{outcomes:?}");
+    owner.expect_thumbnail("thumbs/32x32/race/a.jpg");
+}
+
+#[test]
+fn a_role_that_may_read_the_source_and_write_under_the_prefix_is_enough() {
+    let setup = Setup::read();
+    let owner = Owner::of(&setup);
+    for role in ["pixpipe", "write-only"] {
+        let key = format!("role/{role}.jpg");
+        owner.put(&key, 1);
+        let finished = setup.run(role).batch(&entries(&[("src", &key)])).run().expect_code(0);
+        assert_eq!(finished.outcome(&key), outcome("written", ""), "{role}");
+        owner.expect_thumbnail(&format!("thumbs/32x32/{key}"));
+    }
+}
+
+#[test]
+fn a_role_that_may_not_write_there_ends_in_access_denied() {
+    let setup = Setup::read();
+    let owner = Owner::of(&setup);
+    owner.put("denied/a.jpg", 1);
+    let cases = [("read-only", "thumbs/"), ("pixpipe", "elsewhere/")];
+    for (role, prefix) in cases {
+        let batch = entries(&[("src", "denied/a.jpg")]);
+        let finished = setup.run(role).env("DEST_PREFIX", prefix).batch(&batch).run().expect_code(1);
+        assert_eq!(finished.outcome("denied/a.jpg"), outcome("failed", "access-denied"), "{role} {prefix}");
+        assert!(owner.head(&format!("{prefix}32x32/denied/a.jpg")).is_none());
+    }
+}
+
+#[test]
+fn a_role_that_may_not_read_the_source_ends_in_access_denied() {
+    let setup = Setup::read();
+    let batch = entries(&[("notifying", "two words + 100% ü.png")]);
+    let finished = setup.run("pixpipe").batch(&batch).run().expect_code(1);
+    assert_eq!(finished.outcome("two words + 100% ü.png"), outcome("failed", "access-denied"));
+}
+
+/// Hands the program the messages of one queue, each on its own.
+fn run_on_messages(setup: &Setup, queue: &str) -> (Finished, Finished) {
+    let messages = setup.notifications.get(queue).map(Vec::as_slice).unwrap_or_default();
+    let (tests, photos): (Vec<_>, Vec<_>) = messages.iter().partition(|message| message.contains("s3:TestEvent"));
+    let run = |messages: Vec<&String>| {
+        assert_eq!(messages.len(), 1, "{messages:?}");
+        let body = messages.into_iter().map(String::as_str).collect::<String>();
+        setup.run("root").env("DEST_PREFIX", &format!("thumbs/{queue}/")).env("SQS_BODY", &body).run()
+    };
+    (run(tests), run(photos))
+}
+
+#[test]
+fn the_messages_that_s3_and_sns_really_send_are_understood() {
+    let setup = Setup::read();
+    let owner = Owner::of(&setup);
+    for (queue, bucket) in [("from-s3", "notifying"), ("from-sns", "publishing")] {
+        let (test_event, photo) = run_on_messages(&setup, queue);
+
+        let statuses: Vec<String> =
+            test_event.expect_code(0).records().iter().map(|record| run::text(record, "status").to_owned()).collect();
+        assert_eq!(statuses, ["skipped"], "the test event of {queue}");
+
+        let key = "two words + 100% ü.png";
+        let photo = photo.expect_code(0);
+        assert_eq!(photo.outcome(key), outcome("written", ""), "{queue}");
+        let record = photo.record(key);
+        assert_eq!(record.get("bucket").and_then(Value::as_str), Some(bucket));
+        owner.expect_thumbnail(&format!("thumbs/{queue}/32x32/{key}.jpg"));
+    }
+}
