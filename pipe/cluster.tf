@@ -1,0 +1,19 @@
+locals {
+  cluster_arn  = var.cluster_arn == null ? aws_ecs_cluster.this[0].arn : var.cluster_arn
+  cluster_name = var.cluster_arn == null ? var.name : element(split("/", var.cluster_arn), 1)
+}
+
+resource "aws_ecs_cluster" "this" {
+  #checkov:skip=CKV_AWS_65:Container Insights is billed per task and metric; tasks here live for a minute, and report their own metrics
+  count = var.cluster_arn == null ? 1 : 0
+
+  name = var.name
+  tags = var.tags
+}
+
+resource "aws_ecs_cluster_capacity_providers" "this" {
+  count = var.cluster_arn == null ? 1 : 0
+
+  cluster_name       = aws_ecs_cluster.this[0].name
+  capacity_providers = ["FARGATE", "FARGATE_SPOT"]
+}

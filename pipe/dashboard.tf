@@ -1,0 +1,68 @@
+locals {
+  # One line a graph: title, and its metrics as CloudWatch takes them.
+  dashboard_graphs = [
+    {
+      title   = "Records"
+      stat    = "Sum"
+      metrics = [for metric in ["written", "skipped", "failed", "handed_back"] : ["pixpipe", metric, "destination", local.destination]]
+    },
+    {
+      title   = "Run time of a task (ms)"
+      stat    = "p95"
+      metrics = [["pixpipe", "duration_ms", "destination", local.destination]]
+    },
+    {
+      title   = "Bytes read"
+      stat    = "Sum"
+      metrics = [["pixpipe", "source_bytes", "destination", local.destination]]
+    },
+    {
+      title   = "Broken colour profiles"
+      stat    = "Sum"
+      metrics = [["pixpipe", "broken_profiles", "destination", local.destination]]
+    },
+    {
+      title   = "Age of the oldest message (s)"
+      stat    = "Maximum"
+      metrics = [["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", aws_sqs_queue.source.name]]
+    },
+    {
+      title   = "Messages waiting"
+      stat    = "Maximum"
+      metrics = [for queue in concat([aws_sqs_queue.source.name], [for alarmed in values(local.alarmed_queues) : alarmed.name]) : ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue]]
+    },
+    {
+      title   = "Pipe"
+      stat    = "Sum"
+      metrics = [for metric in ["EventCount", "ExecutionFailed", "ExecutionThrottled"] : ["AWS/EventBridge/Pipes", metric, "PipeName", aws_pipes_pipe.this.name]]
+    },
+    {
+      title   = local.direct ? "Redrives of killed tasks" : "Batches"
+      stat    = "Sum"
+      metrics = concat([for arn in values(local.alarmed_state_machines) : [for metric in ["ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed"] : ["AWS/States", metric, "StateMachineArn", arn]]]...)
+    },
+  ]
+}
+
+resource "aws_cloudwatch_dashboard" "this" {
+  count = var.dashboard_enabled ? 1 : 0
+
+  dashboard_name = var.name
+  dashboard_body = jsonencode({
+    widgets = [for index, graph in local.dashboard_graphs : {
+      type   = "metric"
+      x      = 12 * (index % 2)
+      y      = 6 * floor(index / 2)
+      width  = 12
+      height = 6
+      properties = {
+        title   = graph.title
+        view    = "timeSeries"
+        region  = local.region
+        stat    = graph.stat
+        period  = 300
+        metrics = graph.metrics
+      }
+    }]
+  })
+}

@@ -1,0 +1,119 @@
+locals {
+  pipe_window_seconds = local.direct ? 0 : var.batch_window_seconds # a window has no gain with one message a launch
+
+  # What is worth a task. Anything else in the queue (s3:TestEvent, deletes, tagging) the pipe takes away for free.
+  # A pipe knows no wildcard and no "anything but suffix".
+  worth_a_task = [
+    # S3 by way of EventBridge. The rule has filtered already, all but the prefix of empty objects.
+    { body = {
+      source        = ["aws.s3"]
+      "detail-type" = ["Object Created"]
+      detail        = { object = { key = local.prefix_pattern } }
+    } },
+    # S3 itself, and whatever keeps its names.
+    { body = { Records = { eventName = [{ prefix = "ObjectCreated:" }] } } },
+    # Handed back by a task or a state machine, or written by hand: S3's shape, without the name of an event.
+    { body = { Records = { eventName = [{ exists = false }], s3 = { object = { key = [{ exists = true }] } } } } },
+  ]
+}
+
+resource "aws_cloudwatch_log_group" "pipe" {
+  #checkov:skip=CKV_AWS_158:CloudWatch encrypts every log group; log_kms_key_arn puts a key of one's own there
+  #checkov:skip=CKV_AWS_338:the retention is log_retention_days; a year of launch errors is the user's choice to pay for
+  name              = "/aws/vendedlogs/pipes/${var.name}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.log_kms_key_arn
+  tags              = var.tags
+}
+
+resource "aws_pipes_pipe" "this" {
+  name          = var.name
+  description   = local.direct ? "One ECS task a message" : "Batches of up to ${var.batch_size} messages, split and run by Step Functions"
+  role_arn      = aws_iam_role.pipe.arn
+  desired_state = var.enabled ? "RUNNING" : "STOPPED"
+  source        = aws_sqs_queue.source.arn
+  target        = local.direct ? local.cluster_arn : aws_sfn_state_machine.batch[0].arn
+  tags          = var.tags
+
+  source_parameters {
+    sqs_queue_parameters {
+      batch_size                         = var.batch_size
+      maximum_batching_window_in_seconds = local.pipe_window_seconds
+    }
+
+    filter_criteria {
+      dynamic "filter" {
+        for_each = local.worth_a_task
+
+        content {
+          pattern = jsonencode(filter.value)
+        }
+      }
+    }
+  }
+
+  target_parameters {
+    # Of each message, what S3 wrote, as JSON and not as text; none of SQS's own members. The filter lets only JSON come
+    # this far. Everything finer (many records in one notification, two encodings of the key) is the state machine's.
+    input_template = local.direct ? null : "{\"messageId\": \"<$.messageId>\", \"body\": <$.body>}"
+
+    dynamic "ecs_task_parameters" {
+      for_each = local.direct ? [true] : []
+
+      content {
+        task_definition_arn     = aws_ecs_task_definition.this.arn_without_revision
+        task_count              = 1
+        propagate_tags          = "TASK_DEFINITION"
+        enable_ecs_managed_tags = true
+
+        # Excludes launch_type.
+        capacity_provider_strategy {
+          capacity_provider = var.direct_capacity_provider
+          weight            = 1
+        }
+
+        network_configuration {
+          aws_vpc_configuration {
+            subnets          = var.subnet_ids
+            security_groups  = var.security_group_ids
+            assign_public_ip = var.assign_public_ip ? "ENABLED" : "DISABLED"
+          }
+        }
+
+        overrides {
+          container_override {
+            name = local.container_name
+            # Left out, the provider sends 0 and 0, and the task dies at its start.
+            cpu    = var.task_cpu_units
+            memory = var.task_memory_mib
+
+            # The only one.
+            environment {
+              name  = "SQS_BODY"
+              value = "$.body"
+            }
+          }
+        }
+      }
+    }
+
+    dynamic "step_function_state_machine_parameters" {
+      for_each = local.batched ? [true] : []
+
+      content {
+        invocation_type = "FIRE_AND_FORGET"
+      }
+    }
+  }
+
+  log_configuration {
+    level = "ERROR"
+
+    cloudwatch_logs_log_destination {
+      log_group_arn = aws_cloudwatch_log_group.pipe.arn
+    }
+  }
+
+  # A pipe tries its permissions when it is made.
+  depends_on = [aws_iam_role_policy.pipe]
+}

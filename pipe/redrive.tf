@@ -1,0 +1,156 @@
+# The direct launcher: the pipe deletes a message when RunTask is accepted, so a task that is killed takes it along. ECS
+# reports every stopped task with its overrides; from there the records go back, counted, to the source queue.
+# (A batched task is watched by its execution.)
+
+locals {
+  redrive_definition = {
+    Comment       = "Puts the records of a task that ended badly back into the source queue, or too often into the failed queue"
+    QueryLanguage = "JSONata"
+    StartAt       = "HandBack"
+    States = {
+      HandBack = {
+        Type  = "Map"
+        Items = local.jsonata.redrive
+        ItemProcessor = {
+          ProcessorConfig = { Mode = "INLINE" }
+          StartAt         = "Send"
+          States = {
+            Send = {
+              Type     = "Task"
+              Resource = "arn:${local.partition}:states:::sqs:sendMessage"
+              Arguments = {
+                QueueUrl     = "{% $states.input.queue_url %}"
+                MessageBody  = "{% $states.input.body %}"
+                DelaySeconds = "{% $states.input.delay_seconds %}"
+              }
+              Retry  = [local.send_retry]
+              Output = {}
+              End    = true
+            }
+          }
+        }
+        Catch = [{
+          Comment     = "SQS_BODY is not JSON"
+          ErrorEquals = ["States.QueryEvaluationError"]
+          Next        = "SendUnreadToFailedQueue"
+          Output      = "{% $states.input %}"
+        }]
+        Output = {}
+        End    = true
+      }
+      SendUnreadToFailedQueue = {
+        Type     = "Task"
+        Resource = "arn:${local.partition}:states:::sqs:sendMessage"
+        Arguments = {
+          QueueUrl    = aws_sqs_queue.failed.url
+          MessageBody = "{% $states.input.detail.overrides.containerOverrides[name = \"${local.container_name}\"].environment[name = \"SQS_BODY\"].value %}"
+        }
+        Retry  = [local.send_retry]
+        Output = {}
+        End    = true
+      }
+    }
+  }
+}
+
+resource "aws_cloudwatch_event_rule" "task_stopped" {
+  count = local.direct ? 1 : 0
+
+  name        = "${var.name}-task-stopped"
+  description = "Tasks of ${var.name} that ended badly"
+  tags        = var.tags
+
+  event_pattern = jsonencode({
+    source        = ["aws.ecs"]
+    "detail-type" = ["ECS Task State Change"]
+    account       = [local.account_id]
+    detail = {
+      lastStatus        = ["STOPPED"]
+      clusterArn        = [local.cluster_arn]
+      taskDefinitionArn = [{ prefix = "${aws_ecs_task_definition.this.arn_without_revision}:" }]
+      # Wide on purpose, the state machine looks closer: an exit code that is not 0; none at all (never started); an end that
+      # is not the container's own, though a task that handed its work back exits with 0 after a Spot interruption too.
+      "$or" = [
+        { containers = { exitCode = [{ "anything-but" = [0] }] } },
+        { containers = { exitCode = [{ exists = false }] } },
+        { stopCode = [{ "anything-but" = ["EssentialContainerExited"] }] },
+      ]
+    }
+  })
+}
+
+resource "aws_cloudwatch_event_target" "redrive" {
+  count = local.direct ? 1 : 0
+
+  rule      = aws_cloudwatch_event_rule.task_stopped[0].name
+  target_id = "redrive"
+  arn       = aws_sfn_state_machine.redrive[0].arn
+  role_arn  = aws_iam_role.task_stopped[0].arn
+
+  retry_policy {
+    maximum_event_age_in_seconds = 86400
+    maximum_retry_attempts       = 185
+  }
+
+  dead_letter_config {
+    arn = aws_sqs_queue.redrive_dlq[0].arn
+  }
+
+  depends_on = [aws_sqs_queue_policy.redrive_dlq, aws_iam_role_policy.task_stopped]
+}
+
+resource "aws_sfn_state_machine" "redrive" {
+  #checkov:skip=CKV_AWS_284:X-Ray would trace one state and a SendMessage; the execution's history says more
+  #checkov:skip=CKV_AWS_285:a Standard execution keeps its own history for 90 days; logging it needs rights on every log group
+  count = local.direct ? 1 : 0
+
+  name       = "${var.name}-redrive"
+  type       = "STANDARD"
+  role_arn   = aws_iam_role.redrive[0].arn
+  definition = jsonencode(local.redrive_definition)
+  tags       = var.tags
+
+  depends_on = [aws_iam_role_policy.redrive]
+}
+
+# Events of stopped tasks that could not be delivered to the state machine for a day. They are no work for the source
+# queue (its filter would drop them), so they have a queue of their own.
+resource "aws_sqs_queue" "redrive_dlq" {
+  count = local.direct ? 1 : 0
+
+  name                      = "${var.name}-redrive-dlq"
+  message_retention_seconds = local.fourteen_days_seconds
+  sqs_managed_sse_enabled   = var.queue_kms_key_arn == null ? true : null
+  kms_master_key_id         = var.queue_kms_key_arn
+  tags                      = var.tags
+}
+
+resource "aws_sqs_queue_policy" "redrive_dlq" {
+  count = local.direct ? 1 : 0
+
+  queue_url = aws_sqs_queue.redrive_dlq[0].url
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "UndeliveredEventsOfExactlyTheRule"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = "sqs:SendMessage"
+        Resource  = aws_sqs_queue.redrive_dlq[0].arn
+        Condition = {
+          ArnEquals    = { "aws:SourceArn" = local.task_stopped_rule_arn }
+          StringEquals = { "aws:SourceAccount" = local.account_id }
+        }
+      },
+      {
+        Sid       = "OnlyOverTls"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "sqs:*"
+        Resource  = aws_sqs_queue.redrive_dlq[0].arn
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+    ]
+  })
+}

@@ -1,0 +1,326 @@
+# What both launchers share: events, queues, task, roles, alarms.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  name               = "pp"
+  image              = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/pixpipe:1.0.0"
+  source_bucket      = "photos-in"
+  destination_bucket = "photos-out"
+  destination_prefix = "train/"
+  subnet_ids         = ["subnet-0a"]
+  security_group_ids = ["sg-0a"]
+}
+
+run "events_come_over_eventbridge" {
+  command = apply
+
+  assert {
+    condition     = length(aws_cloudwatch_event_rule.object_created) == 1 && length(aws_s3_bucket_notification.source) == 0
+    error_message = "a rule, and the bucket's notifications are left alone"
+  }
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.object_created[0].event_pattern).source == ["aws.s3"] && jsondecode(aws_cloudwatch_event_rule.object_created[0].event_pattern)["detail-type"] == ["Object Created"] && jsondecode(aws_cloudwatch_event_rule.object_created[0].event_pattern).detail.bucket.name == ["photos-in"]
+    error_message = "only what is created, only in this bucket"
+  }
+  assert {
+    condition     = aws_cloudwatch_event_target.source_queue[0].arn == aws_sqs_queue.source.arn && aws_cloudwatch_event_target.source_queue[0].dead_letter_config[0].arn == aws_sqs_queue.dlq.arn
+    error_message = "to the source queue, and to the dead-letter queue what cannot be delivered"
+  }
+  assert {
+    condition     = aws_cloudwatch_event_target.source_queue[0].input_path == null && length(aws_cloudwatch_event_target.source_queue[0].input_transformer) == 0
+    error_message = "events stay as they are: templates do not escape keys"
+  }
+  assert {
+    condition     = jsondecode(aws_sqs_queue_policy.source.policy).Statement[0].Principal.Service == "events.amazonaws.com" && jsondecode(aws_sqs_queue_policy.source.policy).Statement[0].Condition == { ArnEquals = { "aws:SourceArn" = "arn:aws:events:eu-west-1:123456789012:rule/pp-object-created" }, StringEquals = { "aws:SourceAccount" = "123456789012" } }
+    error_message = "exactly this rule of this account may send"
+  }
+}
+
+run "prefix_and_suffixes_filter_over_eventbridge" {
+  command = apply
+
+  variables {
+    source_prefix   = "raw/"
+    source_suffixes = [".jpg", ".png"]
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.object_created[0].event_pattern).detail.object.key == [{ wildcard = "raw/*.jpg" }, { wildcard = "raw/*.png" }]
+    error_message = "prefix and suffix together are a wildcard"
+  }
+  assert {
+    condition     = one([for s in jsondecode(aws_iam_role_policy.task.policy).Statement : s if s.Sid == "ReadTheSource"]).Resource == ["arn:aws:s3:::photos-in/raw/*"]
+    error_message = "the task reads exactly the prefix"
+  }
+}
+
+run "events_come_from_s3_itself" {
+  command = apply
+
+  variables {
+    event_source    = "s3"
+    source_prefix   = "raw/"
+    source_suffixes = [".jpg", ".png"]
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_event_rule.object_created) == 0 && length(aws_cloudwatch_event_target.source_queue) == 0
+    error_message = "no rule"
+  }
+  assert {
+    condition     = [for q in aws_s3_bucket_notification.source[0].queue : "${q.filter_prefix}|${q.filter_suffix}|${join(",", q.events)}|${q.queue_arn}"] == ["raw/|.jpg|s3:ObjectCreated:*|arn:aws:sqs:eu-west-1:123456789012:pp-source", "raw/|.png|s3:ObjectCreated:*|arn:aws:sqs:eu-west-1:123456789012:pp-source"]
+    error_message = "one notification a suffix, of what is created, to the source queue"
+  }
+  assert {
+    condition     = jsondecode(aws_sqs_queue_policy.source.policy).Statement[0].Principal.Service == "s3.amazonaws.com" && jsondecode(aws_sqs_queue_policy.source.policy).Statement[0].Condition == { ArnEquals = { "aws:SourceArn" = "arn:aws:s3:::photos-in" }, StringEquals = { "aws:SourceAccount" = "123456789012" } }
+    error_message = "exactly this bucket of this account may send"
+  }
+}
+
+run "queues_keep_and_hide_as_they_should" {
+  command = apply
+
+  assert {
+    condition     = jsondecode(aws_sqs_queue.source.redrive_policy) == { deadLetterTargetArn = "arn:aws:sqs:eu-west-1:123456789012:pp-dlq", maxReceiveCount = 5 }
+    error_message = "five tries, then the dead-letter queue"
+  }
+  assert {
+    condition     = alltrue([for q in [aws_sqs_queue.source, aws_sqs_queue.dlq, aws_sqs_queue.failed] : q.message_retention_seconds == 1209600 && q.sqs_managed_sse_enabled && q.kms_master_key_id == null])
+    error_message = "14 days, encrypted"
+  }
+  assert {
+    condition     = jsondecode(aws_sqs_queue.dlq.redrive_policy).deadLetterTargetArn == "arn:aws:sqs:eu-west-1:123456789012:pp-failed"
+    error_message = "the failed queue must be some queue's dead-letter queue, or SQS does not move its messages back"
+  }
+  assert {
+    condition     = alltrue([for p in [aws_sqs_queue_policy.source, aws_sqs_queue_policy.dlq, aws_sqs_queue_policy.failed] : contains([for s in jsondecode(p.policy).Statement : s.Sid], "OnlyOverTls")])
+    error_message = "nothing without TLS"
+  }
+  assert {
+    condition     = aws_sqs_queue.source.visibility_timeout_seconds == 200
+    error_message = "three minutes for a launch, and the window"
+  }
+}
+
+run "the_task_is_locked_down_and_has_time_to_end" {
+  command = apply
+
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.this.container_definitions)[0].stopTimeout == 120
+    error_message = "the two minutes that Spot gives; the default is 30 s"
+  }
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.this.container_definitions)[0].readonlyRootFilesystem && jsondecode(aws_ecs_task_definition.this.container_definitions)[0].user == "65532:65532" && jsondecode(aws_ecs_task_definition.this.container_definitions)[0].linuxParameters.capabilities.drop == ["ALL"]
+    error_message = "read-only root, no root user, no capabilities"
+  }
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.this.container_definitions)[0].memory == 2048 && aws_ecs_task_definition.this.memory == "2048" && aws_ecs_task_definition.this.cpu == "1024"
+    error_message = "the container has all of the task"
+  }
+  assert {
+    condition     = aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture == "ARM64" && aws_ecs_task_definition.this.network_mode == "awsvpc" && aws_ecs_task_definition.this.requires_compatibilities == toset(["FARGATE"])
+    error_message = "Fargate on ARM64"
+  }
+  assert {
+    condition     = aws_ecs_task_definition.this.task_role_arn == aws_iam_role.task.arn && aws_ecs_task_definition.this.execution_role_arn == aws_iam_role.execution.arn
+    error_message = "each role in its place"
+  }
+  assert {
+    condition     = aws_cloudwatch_log_group.task.retention_in_days == 30
+    error_message = "logs do not stay for ever"
+  }
+}
+
+run "every_setting_reaches_the_task" {
+  command = apply
+
+  variables {
+    sizes               = ["224", "640x480"]
+    fit                 = "contain"
+    filter              = "bicubic"
+    decode              = "exact"
+    color               = "ignore"
+    background          = "ffFFff"
+    format              = "webp"
+    jpeg_quality        = 75
+    jpeg_subsampling    = "444"
+    max_source_bytes    = 12345678901
+    max_source_pixels   = 1000000000
+    concurrency_objects = 8
+    grace_seconds       = 60
+    skip_unchanged      = false
+    max_attempts        = 7
+    log_format          = "text"
+    rust_log            = "info,pixpipe=debug"
+    task_cpu_units      = 2048
+    task_memory_mib     = 8192
+    aws_environment     = { AWS_ENDPOINT_URL_S3 = "https://s3.example" }
+  }
+
+  assert {
+    condition = { for e in jsondecode(aws_ecs_task_definition.this.container_definitions)[0].environment : e.name => e.value } == {
+      AWS_ENDPOINT_URL_S3 = "https://s3.example"
+      AWS_REGION          = "eu-west-1"
+      BACKGROUND          = "ffFFff"
+      COLOR               = "ignore"
+      CONCURRENCY         = "8"
+      DECODE              = "exact"
+      DEST_BUCKET         = "photos-out"
+      DEST_PREFIX         = "train/"
+      FAILED_QUEUE_URL    = "https://sqs.eu-west-1.amazonaws.com/123456789012/pp-failed"
+      FILTER              = "bicubic"
+      FIT                 = "contain"
+      FORMAT              = "webp"
+      GRACE_SECONDS       = "60"
+      JPEG_QUALITY        = "75"
+      JPEG_SUBSAMPLING    = "444"
+      LOG_FORMAT          = "text"
+      MAX_ATTEMPTS        = "7"
+      MAX_SOURCE_BYTES    = "12345678901"
+      MAX_SOURCE_PIXELS   = "1000000000"
+      MEMORY_LIMIT_BYTES  = "8589934592"
+      RETRY_QUEUE_URL     = "https://sqs.eu-west-1.amazonaws.com/123456789012/pp-source"
+      RUST_LOG            = "info,pixpipe=debug"
+      SIZES               = "224,640x480"
+      SKIP_UNCHANGED      = "false"
+      SOURCE_BUCKET       = "photos-in"
+    }
+    error_message = "the task's environment is the contract's, each from its variable"
+  }
+}
+
+run "defaults_are_the_contracts" {
+  command = apply
+
+  assert {
+    condition = { for e in jsondecode(aws_ecs_task_definition.this.container_definitions)[0].environment : e.name => e.value } == {
+      AWS_REGION         = "eu-west-1"
+      BACKGROUND         = "000000"
+      COLOR              = "srgb"
+      DECODE             = "fast"
+      DEST_BUCKET        = "photos-out"
+      DEST_PREFIX        = "train/"
+      FAILED_QUEUE_URL   = "https://sqs.eu-west-1.amazonaws.com/123456789012/pp-failed"
+      FILTER             = "lanczos3"
+      FIT                = "cover"
+      FORMAT             = "jpeg"
+      GRACE_SECONDS      = "90"
+      JPEG_QUALITY       = "90"
+      JPEG_SUBSAMPLING   = "420"
+      LOG_FORMAT         = "json"
+      MAX_ATTEMPTS       = "3"
+      MAX_SOURCE_BYTES   = "268435456"
+      MAX_SOURCE_PIXELS  = "268435456"
+      MEMORY_LIMIT_BYTES = "2147483648"
+      RETRY_QUEUE_URL    = "https://sqs.eu-west-1.amazonaws.com/123456789012/pp-source"
+      RUST_LOG           = "info"
+      SIZES              = "224"
+      SKIP_UNCHANGED     = "true"
+      SOURCE_BUCKET      = "photos-in"
+    }
+    error_message = "a default here that is not the contract's"
+  }
+}
+
+run "the_task_may_do_four_things" {
+  command = apply
+
+  assert {
+    condition = jsondecode(aws_iam_role_policy.task.policy).Statement == [
+      { Sid = "ReadTheSource", Effect = "Allow", Action = ["s3:GetObject"], Resource = ["arn:aws:s3:::photos-in/*"] },
+      { Sid = "ReadAndWriteTheDestination", Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject"], Resource = ["arn:aws:s3:::photos-out/train/*"] },
+      { Sid = "TellMissingFromForbidden", Effect = "Allow", Action = ["s3:ListBucket"], Resource = ["arn:aws:s3:::photos-in", "arn:aws:s3:::photos-out"] },
+      { Sid = "HandBack", Effect = "Allow", Action = ["sqs:SendMessage"], Resource = ["arn:aws:sqs:eu-west-1:123456789012:pp-source", "arn:aws:sqs:eu-west-1:123456789012:pp-failed"] },
+    ]
+    error_message = "exactly the source, the destination prefix and the two queues"
+  }
+  assert {
+    condition     = [for s in jsondecode(aws_iam_role_policy.execution.policy).Statement : "${s.Sid} ${s.Resource[0]}"] == ["WriteTheLog arn:aws:logs:eu-west-1:123456789012:log-group:/pixpipe/pp/task:log-stream:pixpipe/*", "PullExactlyThisRepository arn:aws:ecr:eu-west-1:123456789012:repository/pixpipe", "LogInToTheRegistry *"]
+    error_message = "exactly the log and the repository"
+  }
+}
+
+run "an_image_from_elsewhere_needs_no_ecr_rights" {
+  command = apply
+
+  variables {
+    image = "ghcr.io/example/pixpipe@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+  }
+
+  assert {
+    condition     = [for s in jsondecode(aws_iam_role_policy.execution.policy).Statement : s.Sid] == ["WriteTheLog"]
+    error_message = "only the log"
+  }
+}
+
+run "keys_of_ones_own_are_used_and_allowed" {
+  command = apply
+
+  variables {
+    source_kms_key_arn      = "arn:aws:kms:eu-west-1:123456789012:key/source"
+    destination_kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/destination"
+    queue_kms_key_arn       = "arn:aws:kms:eu-west-1:123456789012:key/queues"
+    log_kms_key_arn         = "arn:aws:kms:eu-west-1:123456789012:key/logs"
+  }
+
+  assert {
+    condition     = alltrue([for q in [aws_sqs_queue.source, aws_sqs_queue.dlq, aws_sqs_queue.failed] : q.kms_master_key_id == "arn:aws:kms:eu-west-1:123456789012:key/queues"])
+    error_message = "the queues use the key"
+  }
+  assert {
+    condition     = [for s in jsondecode(aws_iam_role_policy.task.policy).Statement : "${join(",", s.Action)} ${s.Resource[0]}" if startswith(s.Action[0], "kms:")] == ["kms:Decrypt,kms:GenerateDataKey arn:aws:kms:eu-west-1:123456789012:key/queues", "kms:Decrypt arn:aws:kms:eu-west-1:123456789012:key/source", "kms:Decrypt,kms:GenerateDataKey arn:aws:kms:eu-west-1:123456789012:key/destination"]
+    error_message = "the task decrypts the source, encrypts the destination and sends to the queues"
+  }
+  assert {
+    condition     = contains([for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement : s.Sid], "ReadTheEncryptedQueue") && contains([for s in jsondecode(aws_iam_role_policy.state_machine[0].policy).Statement : s.Sid], "SendToEncryptedQueues")
+    error_message = "the pipe reads, the state machine sends to, encrypted queues"
+  }
+  assert {
+    condition     = aws_cloudwatch_log_group.task.kms_key_id == "arn:aws:kms:eu-west-1:123456789012:key/logs" && aws_cloudwatch_log_group.pipe.kms_key_id == "arn:aws:kms:eu-west-1:123456789012:key/logs"
+    error_message = "the logs use the key"
+  }
+}
+
+run "alarms_tell_the_topic" {
+  command = apply
+
+  variables {
+    alarm_topic_arn = "arn:aws:sns:eu-west-1:123456789012:oncall"
+  }
+
+  assert {
+    condition = alltrue([for a in concat(
+      [aws_cloudwatch_metric_alarm.oldest_message, aws_cloudwatch_metric_alarm.failed_records, aws_cloudwatch_metric_alarm.pipe_failing, aws_cloudwatch_metric_alarm.pipe_stopped],
+      values(aws_cloudwatch_metric_alarm.queue_not_empty), values(aws_cloudwatch_metric_alarm.executions_failed),
+    ) : a.alarm_actions == toset(["arn:aws:sns:eu-west-1:123456789012:oncall"])])
+    error_message = "every alarm tells the topic"
+  }
+  assert {
+    condition     = keys(aws_cloudwatch_metric_alarm.queue_not_empty) == ["dlq", "failed"] && keys(aws_cloudwatch_metric_alarm.executions_failed) == ["batch"]
+    error_message = "the queues in which nothing should lie, and the executions"
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.failed_records.namespace == "pixpipe" && aws_cloudwatch_metric_alarm.failed_records.metric_name == "failed" && aws_cloudwatch_metric_alarm.failed_records.dimensions == tomap({ destination = "s3://photos-out/train/" })
+    error_message = "the metric that tasks report"
+  }
+  assert {
+    condition     = [for graph in jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets : graph.properties.title][0] == "Records" && jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets[0].properties.metrics[0] == ["pixpipe", "written", "destination", "s3://photos-out/train/"]
+    error_message = "the dashboard shows the metrics that tasks report"
+  }
+}
+
+run "no_dashboard_where_it_is_not_wanted" {
+  command = apply
+
+  variables {
+    dashboard_enabled = false
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_dashboard.this) == 0 && output.dashboard_name == null
+    error_message = "dashboard_enabled = false makes none"
+  }
+}

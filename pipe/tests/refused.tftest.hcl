@@ -1,0 +1,538 @@
+# Every validation refuses. The messages are the variables' own; that each names its variable, the checks of the repository see to.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  name               = "pp"
+  image              = "example/pixpipe:1.0.0"
+  source_bucket      = "photos-in"
+  destination_bucket = "photos-out"
+  subnet_ids         = ["subnet-0a"]
+  security_group_ids = ["sg-0a"]
+}
+
+run "a_name_that_is_no_name_is_refused" {
+  command = plan
+
+  variables {
+    name = "Pix_Pipe"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "an_image_without_tag_is_refused" {
+  command = plan
+
+  variables {
+    image = "example/pixpipe"
+  }
+
+  expect_failures = [var.image]
+}
+
+run "a_bucket_arn_for_a_bucket_is_refused" {
+  command = plan
+
+  variables {
+    source_bucket = "arn:aws:s3:::photos"
+  }
+
+  expect_failures = [var.source_bucket]
+}
+
+run "a_prefix_with_a_wildcard_is_refused" {
+  command = plan
+
+  variables {
+    source_prefix = "raw/*"
+  }
+
+  expect_failures = [var.source_prefix]
+}
+
+run "a_suffix_with_a_wildcard_is_refused" {
+  command = plan
+
+  variables {
+    source_suffixes = ["*.jpg"]
+  }
+
+  expect_failures = [var.source_suffixes]
+}
+
+run "the_same_suffix_twice_is_refused" {
+  command = plan
+
+  variables {
+    source_suffixes = [".jpg", ".jpg"]
+  }
+
+  expect_failures = [var.source_suffixes]
+}
+
+run "a_bucket_url_for_a_destination_is_refused" {
+  command = plan
+
+  variables {
+    destination_bucket = "s3://photos"
+  }
+
+  expect_failures = [var.destination_bucket]
+}
+
+run "a_destination_that_starts_with_a_slash_is_refused" {
+  command = plan
+
+  variables {
+    destination_prefix = "/train"
+  }
+
+  expect_failures = [var.destination_prefix]
+}
+
+run "outputs_that_start_tasks_is_refused" {
+  command = plan
+
+  variables {
+    destination_bucket = "photos-in"
+  }
+
+  expect_failures = [var.destination_prefix]
+}
+
+run "outputs_under_the_source_prefix_is_refused" {
+  command = plan
+
+  variables {
+    destination_bucket = "photos-in"
+    source_prefix      = "raw/"
+    destination_prefix = "raw/224/"
+  }
+
+  expect_failures = [var.destination_prefix]
+}
+
+run "an_unknown_event_source_is_refused" {
+  command = plan
+
+  variables {
+    event_source = "sns"
+  }
+
+  expect_failures = [var.event_source]
+}
+
+run "a_batch_of_nothing_is_refused" {
+  command = plan
+
+  variables {
+    batch_size = 0
+  }
+
+  expect_failures = [var.batch_size]
+}
+
+run "a_batch_that_no_execution_can_take_is_refused" {
+  command = plan
+
+  variables {
+    batch_size = 51
+  }
+
+  expect_failures = [var.batch_size]
+}
+
+run "a_window_of_six_minutes_is_refused" {
+  command = plan
+
+  variables {
+    batch_window_seconds = 360
+  }
+
+  expect_failures = [var.batch_window_seconds]
+}
+
+run "a_large_batch_without_a_window_is_refused" {
+  command = plan
+
+  variables {
+    batch_size           = 20
+    batch_window_seconds = 0
+  }
+
+  expect_failures = [var.batch_window_seconds]
+}
+
+run "a_capacity_provider_of_ones_own_is_refused" {
+  command = plan
+
+  variables {
+    direct_capacity_provider = "EC2"
+  }
+
+  expect_failures = [var.direct_capacity_provider]
+}
+
+run "no_attempt_on_spot_is_refused" {
+  command = plan
+
+  variables {
+    spot_attempts = 0
+  }
+
+  expect_failures = [var.spot_attempts]
+}
+
+run "a_timeout_of_a_minute_is_refused" {
+  command = plan
+
+  variables {
+    task_timeout_seconds = 60
+  }
+
+  expect_failures = [var.task_timeout_seconds]
+}
+
+run "no_subnet_is_refused" {
+  command = plan
+
+  variables {
+    subnet_ids = []
+  }
+
+  expect_failures = [var.subnet_ids]
+}
+
+run "six_security_groups_is_refused" {
+  command = plan
+
+  variables {
+    security_group_ids = ["sg-1", "sg-2", "sg-3", "sg-4", "sg-5", "sg-6"]
+  }
+
+  expect_failures = [var.security_group_ids]
+}
+
+run "the_name_of_a_cluster_is_refused" {
+  command = plan
+
+  variables {
+    cluster_arn = "shared"
+  }
+
+  expect_failures = [var.cluster_arn]
+}
+
+run "an_unknown_architecture_is_refused" {
+  command = plan
+
+  variables {
+    cpu_architecture = "arm64"
+  }
+
+  expect_failures = [var.cpu_architecture]
+}
+
+run "cpu_units_that_fargate_lacks_is_refused" {
+  command = plan
+
+  variables {
+    task_cpu_units = 768
+  }
+
+  expect_failures = [var.task_cpu_units]
+}
+
+run "memory_that_fargate_lacks_is_refused" {
+  command = plan
+
+  variables {
+    task_memory_mib = 1024
+  }
+
+  expect_failures = [var.task_memory_mib]
+}
+
+run "no_size_is_refused" {
+  command = plan
+
+  variables {
+    sizes = []
+  }
+
+  expect_failures = [var.sizes]
+}
+
+run "a_size_of_5000_is_refused" {
+  command = plan
+
+  variables {
+    sizes = ["5000"]
+  }
+
+  expect_failures = [var.sizes]
+}
+
+run "a_size_of_nothing_is_refused" {
+  command = plan
+
+  variables {
+    sizes = ["0x224"]
+  }
+
+  expect_failures = [var.sizes]
+}
+
+run "an_unknown_fit_is_refused" {
+  command = plan
+
+  variables {
+    fit = "crop"
+  }
+
+  expect_failures = [var.fit]
+}
+
+run "an_unknown_filter_is_refused" {
+  command = plan
+
+  variables {
+    filter = "nearest"
+  }
+
+  expect_failures = [var.filter]
+}
+
+run "an_unknown_decode_is_refused" {
+  command = plan
+
+  variables {
+    decode = "slow"
+  }
+
+  expect_failures = [var.decode]
+}
+
+run "an_unknown_color_is_refused" {
+  command = plan
+
+  variables {
+    color = "p3"
+  }
+
+  expect_failures = [var.color]
+}
+
+run "a_background_with_a_hash_is_refused" {
+  command = plan
+
+  variables {
+    background = "#ffffff"
+  }
+
+  expect_failures = [var.background]
+}
+
+run "an_unknown_format_is_refused" {
+  command = plan
+
+  variables {
+    format = "jpg"
+  }
+
+  expect_failures = [var.format]
+}
+
+run "a_quality_of_nothing_is_refused" {
+  command = plan
+
+  variables {
+    jpeg_quality = 0
+  }
+
+  expect_failures = [var.jpeg_quality]
+}
+
+run "an_unknown_subsampling_is_refused" {
+  command = plan
+
+  variables {
+    jpeg_subsampling = "422"
+  }
+
+  expect_failures = [var.jpeg_subsampling]
+}
+
+run "a_source_of_no_bytes_is_refused" {
+  command = plan
+
+  variables {
+    max_source_bytes = 0
+  }
+
+  expect_failures = [var.max_source_bytes]
+}
+
+run "a_source_of_half_a_pixel_is_refused" {
+  command = plan
+
+  variables {
+    max_source_pixels = 0.5
+  }
+
+  expect_failures = [var.max_source_pixels]
+}
+
+run "no_object_in_flight_is_refused" {
+  command = plan
+
+  variables {
+    concurrency_objects = 0
+  }
+
+  expect_failures = [var.concurrency_objects]
+}
+
+run "more_grace_than_there_is_is_refused" {
+  command = plan
+
+  variables {
+    grace_seconds = 120
+  }
+
+  expect_failures = [var.grace_seconds]
+}
+
+run "no_attempt_is_refused" {
+  command = plan
+
+  variables {
+    max_attempts = 0
+  }
+
+  expect_failures = [var.max_attempts]
+}
+
+run "an_unknown_log_format_is_refused" {
+  command = plan
+
+  variables {
+    log_format = "logfmt"
+  }
+
+  expect_failures = [var.log_format]
+}
+
+run "an_empty_verbosity_is_refused" {
+  command = plan
+
+  variables {
+    rust_log = ""
+  }
+
+  expect_failures = [var.rust_log]
+}
+
+run "a_setting_that_is_not_awss_is_refused" {
+  command = plan
+
+  variables {
+    aws_environment = { SIZES = "1" }
+  }
+
+  expect_failures = [var.aws_environment]
+}
+
+run "a_credential_in_the_environment_is_refused" {
+  command = plan
+
+  variables {
+    aws_environment = { AWS_SECRET_ACCESS_KEY = "x" }
+  }
+
+  expect_failures = [var.aws_environment]
+}
+
+run "an_alias_for_the_sources_key_is_refused" {
+  command = plan
+
+  variables {
+    source_kms_key_arn = "alias/photos"
+  }
+
+  expect_failures = [var.source_kms_key_arn]
+}
+
+run "an_alias_for_the_destinations_key_is_refused" {
+  command = plan
+
+  variables {
+    destination_kms_key_arn = "alias/photos"
+  }
+
+  expect_failures = [var.destination_kms_key_arn]
+}
+
+run "an_alias_for_the_queues_key_is_refused" {
+  command = plan
+
+  variables {
+    queue_kms_key_arn = "alias/photos"
+  }
+
+  expect_failures = [var.queue_kms_key_arn]
+}
+
+run "an_alias_for_the_logs_key_is_refused" {
+  command = plan
+
+  variables {
+    log_kms_key_arn = "alias/photos"
+  }
+
+  expect_failures = [var.log_kms_key_arn]
+}
+
+run "a_retention_that_cloudwatch_lacks_is_refused" {
+  command = plan
+
+  variables {
+    log_retention_days = 31
+  }
+
+  expect_failures = [var.log_retention_days]
+}
+
+run "an_address_for_a_topic_is_refused" {
+  command = plan
+
+  variables {
+    alarm_topic_arn = "oncall@example.com"
+  }
+
+  expect_failures = [var.alarm_topic_arn]
+}
+
+run "an_alarm_after_a_second_is_refused" {
+  command = plan
+
+  variables {
+    alarm_oldest_message_seconds = 1
+  }
+
+  expect_failures = [var.alarm_oldest_message_seconds]
+}
+
+run "a_tag_of_awss_is_refused" {
+  command = plan
+
+  variables {
+    tags = { "aws:name" = "x" }
+  }
+
+  expect_failures = [var.tags]
+}
+
