@@ -27,6 +27,9 @@ pub enum CodecError {
     /// The file ends before the image does.
     #[error("{0}")]
     Truncated(String),
+    /// The image is larger than any limit allows.
+    #[error("{0}")]
+    TooLarge(String),
     /// The file contradicts itself or its format.
     #[error("{0}")]
     Corrupt(String),
@@ -109,6 +112,8 @@ pub struct Header {
     pub format: Format,
     /// Width and height as stored, before the orientation is applied.
     pub size: Size,
+    /// The largest picture that decoding makes on its way: a frame of a GIF may be larger than its screen.
+    pub largest: Size,
     /// How the stored picture is turned upright.
     pub orientation: Orientation,
     /// The embedded ICC profile.

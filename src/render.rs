@@ -56,8 +56,8 @@ impl Plan {
     /// [`RenderError`] where the file is refused.
     pub fn read(bytes: &[u8], spec: &Spec, max_pixels: u64) -> Result<Self, RenderError> {
         let header = Codecs::header(bytes)?;
-        if header.size.pixels() > max_pixels {
-            return Err(RenderError::TooManyPixels { size: header.size, limit: max_pixels });
+        if header.largest.pixels() > max_pixels {
+            return Err(RenderError::TooManyPixels { size: header.largest, limit: max_pixels });
         }
         let upright = if header.orientation.swaps_axes() { header.size.transposed() } else { header.size };
         let placements: Vec<_> = spec.sizes.iter().map(|size| (*size, place(upright, *size, spec.fit))).collect();

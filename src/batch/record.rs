@@ -59,6 +59,7 @@ impl From<CodecError> for Failure {
         let reason = match &error {
             CodecError::Unsupported(_) => FailReason::UnsupportedFormat,
             CodecError::Truncated(_) => FailReason::Truncated,
+            CodecError::TooLarge(_) => FailReason::TooManyPixels,
             CodecError::Corrupt(_) => FailReason::Corrupt,
             CodecError::Encode(_) => FailReason::Internal,
         };

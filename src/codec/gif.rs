@@ -6,33 +6,42 @@ use image::codecs::gif::GifDecoder;
 
 use super::chunks::Cursor;
 use super::{CodecError, Format, Header, raster};
-use crate::geometry::Orientation;
+use crate::geometry::{Orientation, Size};
 use crate::pixels::Pixels;
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
-    walk(bytes)?;
-    // A frame that is smaller than the canvas is decoded beside it, and each row is expanded from its indices.
-    raster::header(Format::Gif, GifDecoder::new(Reader::new(bytes)), Orientation::Upright, 6)
+    let frame = walk(bytes)?;
+    let decoder = GifDecoder::new(Reader::new(bytes));
+    let mut header = raster::header(Format::Gif, decoder, Orientation::Upright, 2)?;
+    // A frame that is not as large as the screen is decoded beside it, as RGBA.
+    header.memory.fixed_bytes += frame.pixels().saturating_mul(4);
+    if frame.pixels() > header.largest.pixels() {
+        header.largest = frame;
+    }
+    Ok(header)
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Pixels, CodecError> {
     raster::decode(GifDecoder::new(Reader::new(bytes)))
 }
 
-/// Sees that every block up to the trailer is there.
-fn walk(bytes: &[u8]) -> Result<(), CodecError> {
+/// Sees that every block up to the trailer is there; gives the size of the first frame.
+fn walk(bytes: &[u8]) -> Result<Size, CodecError> {
+    let mut first_frame = None;
     let mut cursor = Cursor::new(bytes);
     cursor.take(6, "the signature")?;
     let [.., flags, _background, _aspect] = cursor.array::<7>("the screen descriptor")?;
     color_table(&mut cursor, flags)?;
     loop {
         match cursor.byte("the blocks: there is no trailer")? {
-            b';' => return Ok(()),
+            b';' => return first_frame.ok_or_else(|| CodecError::Corrupt("there is no frame".to_owned())),
             b'!' => {
                 cursor.byte("an extension's label")?;
             }
             b',' => {
-                let [.., flags] = cursor.array::<9>("an image descriptor")?;
+                let [_, _, _, _, w0, w1, h0, h1, flags] = cursor.array::<9>("an image descriptor")?;
+                let size = raster::size(u16::from_le_bytes([w0, w1]).into(), u16::from_le_bytes([h0, h1]).into())?;
+                first_frame.get_or_insert(size);
                 color_table(&mut cursor, flags)?;
                 cursor.byte("an image's code size")?;
             }

@@ -16,8 +16,9 @@ use crate::spec::Subsampling;
 
 /// libjpeg-turbo's fuzzers stop at 500 scans; encoders write about 10.
 const MAX_SCANS: u32 = 500;
-/// The prefix of libjpeg's one harmless warning: padding between the last coded block and the next marker.
-const EXTRANEOUS: &str = "extraneous bytes before marker";
+/// The end of libjpeg's one harmless warning: padding between the last coded block and the end of the image. Before any
+/// other marker it is a refusal, since libjpeg keeps only its first warning and what follows could be damaged unseen.
+const PADDING: &str = "extraneous bytes before marker 0xd9";
 
 /// Marker codes of ITU-T T.81, table B.1.
 mod marker {
@@ -57,6 +58,11 @@ struct Frame {
     size: Size,
     /// Horizontal and vertical sampling factors.
     sampling: Vec<(u8, u8)>,
+}
+
+/// Progressive frames, hierarchical and arithmetic ones included.
+const fn is_progressive(code: u8) -> bool {
+    matches!(code, 0xc2 | 0xc6 | 0xca | 0xce)
 }
 
 /// What the marker segments of a file say.
@@ -149,6 +155,8 @@ struct Walk<'a> {
     frame: Option<Frame>,
     scans: u32,
     first_scan_components: u8,
+    /// Components of the frame of which no scan has begun to tell anything.
+    untold: Vec<u8>,
     /// Where an Adobe segment names a colour transform that does not exist.
     unknown_transform: Option<usize>,
     repairs: Vec<Repair>,
@@ -225,7 +233,13 @@ impl<'a> Walk<'a> {
                 self.unknown_transform = Some(position + 11);
             }
             marker::SOS => self.scan_header(payload, position),
-            code if marker::is_frame(code) => self.frame = Some(frame(code, payload)?),
+            code if marker::is_frame(code) => {
+                if self.frame.is_some() {
+                    return Err(CodecError::Corrupt("a second frame header".to_owned()));
+                }
+                self.frame = Some(frame(code, payload)?);
+                self.untold = payload.iter().skip(6).step_by(3).copied().collect();
+            }
             _ => {}
         }
         Ok(())
@@ -237,7 +251,16 @@ impl<'a> Walk<'a> {
         if self.scans == 1 {
             self.first_scan_components = payload.first().copied().unwrap_or(0);
         }
+        // T.81, B.2.3: the number of components, a selector and a table for each, then the spectral selection, of which
+        // the first byte is 0 in the first scans of progressive files.
+        let components = payload.first().copied().map_or(0, usize::from);
+        let selectors = || payload.iter().skip(1).step_by(2).take(components);
+        let is_first = payload.get(1 + 2 * components) == Some(&0);
+        let progressive = self.frame.as_ref().is_some_and(|frame| is_progressive(frame.code));
         let sequential = self.frame.as_ref().is_some_and(|frame| is_sequential(frame.code));
+        if is_first || !progressive {
+            self.untold.retain(|id| !selectors().any(|selector| selector == id));
+        }
         if let (true, Some([.., start, end, approximation])) = (sequential, payload.get(1..)) {
             let last = position + payload.len() - 1;
             for (offset, actual, value) in [(2, *start, 0), (1, *end, 63), (0, *approximation, 0)] {
@@ -253,6 +276,25 @@ impl<'a> Walk<'a> {
         self.profile_parts.sort_by_key(|(number, _)| *number);
         let profile: Vec<u8> = self.profile_parts.iter().flat_map(|(_, part)| part.iter().copied()).collect();
         Some(profile).filter(|profile| !profile.is_empty())
+    }
+}
+
+/// The size in the frame header of a stream, which may lack its tables and its end: as TIFF holds them.
+pub(super) fn frame_size(bytes: &[u8]) -> Result<Size, CodecError> {
+    let mut walk = Walk::default();
+    let mut position = 2;
+    loop {
+        let code = walk.next_marker(bytes, &mut position)?;
+        if marker::stands_alone(code) || code == marker::SOI {
+            continue;
+        }
+        let mut cursor = Cursor::new(bytes.get(position..).unwrap_or_default());
+        let length = usize::from(u16::from_be_bytes(cursor.array("a segment's length")?));
+        let payload = cursor.take(length.saturating_sub(2), "a segment")?;
+        if marker::is_frame(code) {
+            return Ok(frame(code, payload)?.size);
+        }
+        position += length.max(2);
     }
 }
 
@@ -300,8 +342,8 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
             frame.sampling.len()
         )));
     }
-    if walk.scans == 0 {
-        return Err(CodecError::Corrupt("there is no scan".to_owned()));
+    if walk.scans == 0 || !walk.untold.is_empty() {
+        return Err(CodecError::Corrupt("there is a component without a scan".to_owned()));
     }
     let (size, is_gray) = (frame.size, frame.sampling.len() == 1);
     let mut repairs = walk.repairs;
@@ -322,6 +364,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
         icc_profile,
         is_gray,
         memory: stream.memory(),
+        largest: size,
         detail: Detail::Jpeg(stream),
     })
 }
@@ -335,10 +378,7 @@ pub(super) struct Turbo {
 
 impl Turbo {
     pub(super) fn try_new() -> Result<Self, CodecError> {
-        let failed = |error: turbojpeg::Error| CodecError::Encode(error.to_string());
-        let mut decompressor = Decompressor::new().map_err(failed)?;
-        decompressor.set_scan_limit(MAX_SCANS).map_err(failed)?;
-        Ok(Self { decompressor, compressor: Compressor::new().map_err(failed)? })
+        Ok(Self { decompressor: decompressor()?, compressor: Compressor::new().map_err(failed)? })
     }
 
     pub(super) fn decode(&mut self, bytes: &[u8], stream: &Stream, scale: DctScale) -> Result<Pixels, CodecError> {
@@ -359,8 +399,12 @@ impl Turbo {
         let image = Image { pixels: data.as_mut_slice(), width, pitch: width * channels.count(), height, format };
         match self.decompressor.decompress(&stream.repaired(bytes), image) {
             Ok(()) => {}
-            Err(error) if error.to_string().contains(EXTRANEOUS) => {}
-            Err(error) => return Err(refusal(&error)),
+            Err(error) if error.to_string().ends_with(PADDING) => {}
+            Err(error) => {
+                // After an error a handle goes on with the file that it refused.
+                self.decompressor = decompressor()?;
+                return Err(refusal(&error));
+            }
         }
         if stream.is_ink() {
             // Inks are stored inverted (Adobe's convention, which ITU-T T.872 made the rule): 0 is full ink.
@@ -377,7 +421,6 @@ impl Turbo {
         quality: u8,
         subsampling: Subsampling,
     ) -> Result<Vec<u8>, CodecError> {
-        let failed = |error: turbojpeg::Error| CodecError::Encode(error.to_string());
         self.compressor.set_quality(i32::from(quality)).map_err(failed)?;
         let subsampling = match subsampling {
             Subsampling::Half => Subsamp::Sub2x2,
@@ -388,6 +431,17 @@ impl Turbo {
         let image = Image { pixels: pixels.data(), width, pitch: width * 3, height, format: PixelFormat::RGB };
         self.compressor.compress_to_vec(image).map_err(failed)
     }
+}
+
+fn decompressor() -> Result<Decompressor, CodecError> {
+    let mut decompressor = Decompressor::new().map_err(failed)?;
+    decompressor.set_scan_limit(MAX_SCANS).map_err(failed)?;
+    Ok(decompressor)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+fn failed(error: turbojpeg::Error) -> CodecError {
+    CodecError::Encode(error.to_string())
 }
 
 /// What libjpeg-turbo says, told apart by what the reader can do. The texts are those of its `jerror.h`.

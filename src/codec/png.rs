@@ -3,7 +3,8 @@
 use std::io::Cursor as Reader;
 
 use image::codecs::png::{PngDecoder, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder};
+use image::error::ImageResult;
+use image::{ExtendedColorType, ImageEncoder, Limits};
 
 use super::chunks::{Cursor, index};
 use super::{CodecError, Format, Header, exif_orientation, raster};
@@ -11,13 +12,30 @@ use crate::geometry::Orientation;
 use crate::pixels::Pixels;
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
-    let orientation = walk(bytes)?;
+    let Facts { orientation, row_bytes } = walk(bytes)?;
     // Rows in flight, and the Adam7 passes that are expanded one by one.
-    raster::header(Format::Png, PngDecoder::new(Reader::new(bytes)), orientation, 1)
+    let mut header = raster::header(Format::Png, open(bytes, row_bytes), orientation, 1)?;
+    header.memory.fixed_bytes += working_bytes(bytes, row_bytes);
+    Ok(header)
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Pixels, CodecError> {
-    raster::decode(PngDecoder::new(Reader::new(bytes)))
+    let Facts { row_bytes, .. } = walk(bytes)?;
+    raster::decode(open(bytes, row_bytes))
+}
+
+/// What the decoder may take besides the pixels that it puts out: chunks as they are in the file, an inflated profile
+/// (one that is larger is ignored; real ones have up to 4 MiB), and rows.
+fn working_bytes(bytes: &[u8], row_bytes: u64) -> u64 {
+    const PROFILE_BYTES: u64 = 8 << 20;
+    let file_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    PROFILE_BYTES.saturating_add(file_bytes).saturating_add(row_bytes.saturating_mul(4))
+}
+
+fn open(bytes: &[u8], row_bytes: u64) -> ImageResult<PngDecoder<Reader<&[u8]>>> {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(working_bytes(bytes, row_bytes));
+    PngDecoder::with_limits(Reader::new(bytes), limits)
 }
 
 pub(super) fn encode(pixels: &Pixels) -> Result<Vec<u8>, CodecError> {
@@ -28,12 +46,19 @@ pub(super) fn encode(pixels: &Pixels) -> Result<Vec<u8>, CodecError> {
     Ok(file)
 }
 
-/// Sees that every chunk up to `IEND` is there; what follows is not the image's. Gives the orientation, since `eXIf`
-/// may come after the pixels, where a decoder has stopped reading.
-fn walk(bytes: &[u8]) -> Result<Orientation, CodecError> {
+/// What the chunks say beside the pixels.
+struct Facts {
+    /// `eXIf` may come after the pixels, where a decoder has stopped reading.
+    orientation: Orientation,
+    /// A row of 8 bytes a pixel, the most there are.
+    row_bytes: u64,
+}
+
+/// Sees that every chunk up to `IEND` is there; what follows is not the image's.
+fn walk(bytes: &[u8]) -> Result<Facts, CodecError> {
     let mut cursor = Cursor::new(bytes);
     cursor.take(8, "the signature")?;
-    let mut orientation = Orientation::Upright;
+    let mut facts = Facts { orientation: Orientation::Upright, row_bytes: 0 };
     loop {
         let length = u32::from_be_bytes(cursor.array("a chunk's length")?);
         let kind = cursor.array::<4>("a chunk's type")?;
@@ -43,8 +68,12 @@ fn walk(bytes: &[u8]) -> Result<Orientation, CodecError> {
         let data = cursor.take(index(length), "a chunk")?;
         cursor.take(4, "a chunk's checksum")?;
         match &kind {
-            b"eXIf" => orientation = exif_orientation(data),
-            b"IEND" => return Ok(orientation),
+            b"IHDR" => {
+                let width = Cursor::new(data).array("the header").map(u32::from_be_bytes)?;
+                facts.row_bytes = u64::from(width) * 8;
+            }
+            b"eXIf" => facts.orientation = exif_orientation(data),
+            b"IEND" => return Ok(facts),
             _ => {}
         }
     }

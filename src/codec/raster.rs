@@ -12,6 +12,7 @@ pub(super) fn error(error: ImageError) -> CodecError {
     let text = error.to_string();
     match error {
         ImageError::Unsupported(_) => CodecError::Unsupported(text),
+        ImageError::Limits(_) => CodecError::TooLarge(text),
         ImageError::IoError(cause) if cause.kind() == std::io::ErrorKind::UnexpectedEof => CodecError::Truncated(text),
         _ => CodecError::Corrupt(text),
     }
@@ -34,6 +35,7 @@ pub(super) fn header(
     Ok(Header {
         format,
         size,
+        largest: size,
         orientation,
         // A profile that cannot be read is as good as none.
         icc_profile: decoder.icc_profile().ok().flatten(),

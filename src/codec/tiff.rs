@@ -12,7 +12,7 @@ use std::io::Cursor as Reader;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::{ColorType, TiffError};
 
-use super::{CodecError, DecodeMemory, Detail, Format, Header, raster};
+use super::{CodecError, DecodeMemory, Detail, Format, Header, jpeg, raster};
 use crate::geometry::Orientation;
 use crate::pixels::{Channels, Pixels};
 
@@ -24,6 +24,7 @@ mod tag {
     pub(super) const PHOTOMETRIC: u16 = 262;
     pub(super) const STRIP_OFFSETS: u16 = 273;
     pub(super) const ORIENTATION: u16 = 274;
+    pub(super) const ROWS_PER_STRIP: u16 = 278;
     pub(super) const STRIP_BYTE_COUNTS: u16 = 279;
     pub(super) const COLOR_MAP: u16 = 320;
     pub(super) const TILE_WIDTH: u16 = 322;
@@ -59,6 +60,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
     Ok(Header {
         format: Format::Tiff,
         size,
+        largest: size,
         orientation: Orientation::from_exif(u16::try_from(page.number(tag::ORIENTATION)?.unwrap_or(1)).unwrap_or(1)),
         icc_profile: page.find(tag::ICC_PROFILE).map(|entry| entry.data.to_vec()),
         is_gray: matches!(color, ColorType::Gray(_) | ColorType::Multiband { .. }) && page.palette()?.is_none(),
@@ -324,15 +326,38 @@ impl<'a> Page<'a> {
 
     /// Sees that all strips and tiles lie in the file.
     fn check_data(&self) -> Result<(), CodecError> {
+        let is_jpeg = self.number(tag::COMPRESSION)? == Some(JPEG);
         for (offsets, counts) in
             [(tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS), (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS)]
         {
             for (offset, count) in self.numbers(offsets).into_iter().zip(self.numbers(counts)) {
-                self.file.slice(
+                let data = self.file.slice(
                     usize::try_from(offset).unwrap_or(usize::MAX),
                     usize::try_from(count).unwrap_or(usize::MAX),
                 )?;
+                if is_jpeg {
+                    self.check_stream(data)?;
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// Sees that a JPEG stream is no larger than the strip or tile it stands for: it would be decoded before it is cut.
+    fn check_stream(&self, data: &[u8]) -> Result<(), CodecError> {
+        /// Writers may fill the last blocks up.
+        const MCU_PX: u64 = 16;
+        let [(width, _), (height, _)] = self.sides()?;
+        let side = |tile: u16, strip: u64| Ok::<_, CodecError>(self.number(tile)?.unwrap_or(strip));
+        let rows = self.number(tag::ROWS_PER_STRIP)?.unwrap_or(u64::MAX).min(u64::from(height));
+        let (chunk_width, chunk_height) = (side(tag::TILE_WIDTH, u64::from(width))?, side(tag::TILE_LENGTH, rows)?);
+        let stream = jpeg::frame_size(data)?;
+        if u64::from(stream.width()) >= chunk_width.saturating_add(MCU_PX)
+            || u64::from(stream.height()) >= chunk_height.saturating_add(MCU_PX)
+        {
+            return Err(CodecError::Corrupt(format!(
+                "a JPEG stream of {stream} for {chunk_width}x{chunk_height} pixels"
+            )));
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, missing_docs, reason = "a test that panics has failed")]
 
 mod faults;
+mod fuzz_corpus;
 mod goldens;
+mod hostile;
 mod layers;
 mod memory;
 mod process;

@@ -15,7 +15,8 @@ fn photo(is_progressive: bool, subsampling: Subsamp) -> Vec<u8> {
         for x in 0..width {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let noise = (state >> 28) as usize;
-            pixels.extend([(x / 8 + noise) as u8, (y / 16 + noise) as u8, ((x + y) / 32 + noise) as u8]);
+            // The low bytes: the waves wrap around.
+            pixels.extend([x / 8, y / 16, (x + y) / 32].map(|wave| (wave + noise).to_le_bytes()[0]));
         }
     }
     let mut compressor = Compressor::new().unwrap();
