@@ -5,8 +5,9 @@ PHOTOS ?= testdata/photos
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 VENV := target/venv
 BIN := target/release/pixpipe
+DEMO := STORE=dir:. DEST_BUCKET=target DEST_PREFIX=demo/ SIZES=224,299 LOG_FORMAT=text
 
-.PHONY: help tools build demo test lint goldens parity ministack bench fuzz clean
+.PHONY: help tools build demo test lint goldens parity ministack pipe bench fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -19,11 +20,11 @@ tools: ## install what the build needs beside Rust: a C compiler, cmake and nasm
 build: tools ## the release binary
 	cargo build --release
 
-demo: build ## the shipped photos at 224 and 299 px, and a contact sheet of them
+demo: tools ## the shipped photos at 224 and 299 px, and a contact sheet of them
 	@rm -rf target/demo
-	@SQS_BODY="$$(cat testdata/events/demo.json)" STORE=dir:. DEST_BUCKET=target DEST_PREFIX=demo/ SIZES=224,299 \
-	  LOG_FORMAT=text $(BIN)
-	@cargo run --release --quiet --example contact_sheet
+	cargo build --release --bin pixpipe --example contact_sheet
+	@export $(DEMO) SQS_BODY="$$(cat testdata/events/demo.json)"; \
+	  $(BIN) && target/release/examples/contact_sheet target/demo/contact-sheet.png
 
 $(VENV)/ok: testdata/requirements.txt
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq python3-venv >/dev/null; \
@@ -51,8 +52,11 @@ parity: $(VENV)/ok ## compare with Pillow on PHOTOS: every filter, fit and size
 ministack: ## the binary against ministack: S3 with checksums, conditions and IAM enforced
 	tests/ministack.sh
 
+pipe: ## the Terraform module: mocked plans, service models, policies, seeded mistakes (needs terraform and node)
+	tests/pipe/check.sh
+
 bench: build ## criterion per stage, then the peers over PHOTOS: benches/README.md
-	PIXPIPE_BENCH_PHOTOS=$(PHOTOS) cargo bench
+	PIXPIPE_BENCH_PHOTOS=$(PHOTOS) cargo bench --bench stages
 	$(PYTHON) benches/peers/run.py --binary $(BIN) $(PHOTOS)
 
 fuzz: ## a minute of each fuzz target (needs cargo-fuzz)

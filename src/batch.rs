@@ -63,14 +63,16 @@ pub async fn run<S: Store>(
     signals: &mut Signals,
     mut tell: impl FnMut(Outcome),
 ) {
+    let grace = workshop.config.hand_back.grace_for_work(workshop.config.limits.grace);
     let mut waiting: VecDeque<(String, SourceObject)> = VecDeque::new();
     for Entry { pointer, kind } in entries {
         match kind {
             EntryKind::Work(object) => waiting.push_back((pointer, object)),
             EntryKind::Skip { object, reason } => tell(skipped(pointer, object, reason)),
-            EntryKind::Invalid { message } => {
+            EntryKind::Invalid { message, received } => {
                 let status = Status::failed(FailReason::InvalidEntry, message);
-                tell(Outcome { pointer, object: None, status, facts: Facts::default() });
+                let received = Some(received);
+                tell(Outcome { pointer, object: None, received, attempts: 1, status, facts: Facts::default() });
             }
         }
     }
@@ -93,7 +95,7 @@ pub async fn run<S: Store>(
         tokio::select! {
             Some((number, (status, facts))) = in_flight.next() => {
                 if let Some((pointer, object)) = names.remove(&number) {
-                    tell(Outcome { pointer, object: Some(object), status, facts });
+                    tell(outcome(pointer, object, status, facts));
                 }
             }
             signal = signals.next() => {
@@ -102,7 +104,6 @@ pub async fn run<S: Store>(
                     break;
                 }
                 is_draining = true;
-                let grace = workshop.config.limits.grace;
                 tracing::warn!("{signal}: {} records have {grace:?} to finish, {} do not begin", in_flight.len(), waiting.len());
                 deadline.as_mut().reset(tokio::time::Instant::now() + grace);
             }
@@ -113,12 +114,23 @@ pub async fn run<S: Store>(
         }
     }
     drop(in_flight);
-    for (pointer, object) in names.into_values().chain(waiting) {
-        let status = Status::failed(FailReason::Interrupted, "the task was asked to end");
-        tell(Outcome { pointer, object: Some(object), status, facts: Facts::default() });
+    let interrupted = || Status::failed(FailReason::Interrupted, "the task was asked to end");
+    for (pointer, object) in names.into_values() {
+        tell(outcome(pointer, object, interrupted(), Facts::default()));
+    }
+    for (pointer, object) in waiting {
+        // What never began was not tried.
+        let attempts = object.attempts;
+        tell(Outcome { attempts, ..outcome(pointer, object, interrupted(), Facts::default()) });
     }
 }
 
+fn outcome(pointer: String, object: SourceObject, status: Status, facts: Facts) -> Outcome {
+    let attempts = object.attempts.saturating_add(1);
+    Outcome { pointer, object: Some(object), received: None, attempts, status, facts }
+}
+
 fn skipped(pointer: String, object: Option<SourceObject>, reason: SkipReason) -> Outcome {
-    Outcome { pointer, object, status: Status::Skipped(reason), facts: Facts::default() }
+    let attempts = object.as_ref().map_or(0, |object| object.attempts);
+    Outcome { pointer, object, received: None, attempts, status: Status::Skipped(reason), facts: Facts::default() }
 }

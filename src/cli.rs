@@ -6,11 +6,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::batch::{self, Workshop, is_own_output, would_loop};
-use crate::config::{Config, StoreKind, VARIABLES};
+use crate::config::{Config, HandBack, StoreKind, VARIABLES};
 use crate::event::{self, Entry, EntryKind};
+use crate::handback::{Message, Queues};
 use crate::memory::{Budget, limit_of_machine};
 use crate::object::SourceObject;
-use crate::outcome::{Exit, FailReason, Report};
+use crate::outcome::{Exit, FailReason, Outcome, Queue, Report};
 use crate::pool::Pool;
 use crate::render::Renderer;
 use crate::shutdown::Signals;
@@ -103,6 +104,7 @@ async fn work<S: Store>(
 ) -> Exit {
     let start = Instant::now();
     let mut report = Report::default();
+    let mut unfinished = Vec::new();
     let workshop = Workshop {
         store,
         pool: &Pool::new(machine.threads, CPU_LIMIT, Renderer::try_new),
@@ -114,8 +116,12 @@ async fn work<S: Store>(
     batch::run(&workshop, entries, signals, |outcome| {
         report.add(&outcome);
         telemetry::report(config.log_format, || outcome.to_json(), || outcome.to_text());
+        if let Some(queue) = outcome.queue(config.hand_back.max_attempts) {
+            unfinished.push((queue, outcome));
+        }
     })
     .await;
+    hand_back(config, &unfinished, &mut report).await;
     let (destination, took) = (&config.destination, start.elapsed());
     telemetry::report(
         config.log_format,
@@ -123,6 +129,27 @@ async fn work<S: Store>(
         || report.to_text(destination, took),
     );
     report.exit()
+}
+
+/// Sends what is unfinished to its queue, where it has one. What cannot be sent is left to the exit code.
+async fn hand_back(config: &Config, unfinished: &[(Queue, Outcome)], report: &mut Report) {
+    let HandBack { retry_url, failed_url, .. } = &config.hand_back;
+    for (queue, url) in [(Queue::Retry, retry_url), (Queue::Failed, failed_url)] {
+        let outcomes: Vec<&Outcome> =
+            unfinished.iter().filter(|(theirs, _)| *theirs == queue).map(|(_, outcome)| outcome).collect();
+        let (Some(url), false) = (url, outcomes.is_empty()) else { continue };
+        let queues = match Queues::connect().await {
+            Ok(queues) => queues,
+            Err(error) => return tracing::error!("{} records are not handed back: {error}", unfinished.len()),
+        };
+        let messages: Vec<Message> = outcomes.iter().map(|outcome| outcome.to_message(queue)).collect();
+        for (outcome, sent) in outcomes.iter().zip(queues.send(url, &messages).await) {
+            match sent {
+                Ok(()) => report.hand_back(outcome),
+                Err(error) => tracing::error!("entry {} is not handed back to {url}: {error}", outcome.pointer),
+            }
+        }
+    }
 }
 
 fn say(text: &str) -> Exit {
@@ -153,6 +180,7 @@ fn preview(config: &Config, entries: &[Entry], machine: &Machine) -> String {
         ("threads", machine.threads.to_string()),
         ("in flight", machine.concurrency.to_string()),
         ("grace", format!("{:?}", config.limits.grace)),
+        ("hand back", format!("{:?}", config.hand_back)),
     ];
     let mut text = String::new();
     for (name, value) in rows {
@@ -168,7 +196,7 @@ fn preview(config: &Config, entries: &[Entry], machine: &Machine) -> String {
                 format!("skip    {}: {}", named(object), reason.as_str())
             }
             EntryKind::Skip { object: None, reason } => format!("skip    {}", reason.as_str()),
-            EntryKind::Invalid { message } => {
+            EntryKind::Invalid { message, .. } => {
                 format!("fail    {}: {}", FailReason::InvalidEntry.as_str(), message.escape_debug())
             }
         };
@@ -203,11 +231,11 @@ fn help() -> String {
              batcher             {\"Items\":[...],\"BatchInput\":{\"bucket\":...}}\n\n\
              Outputs: DEST_PREFIX<W>x<H>/<source key>, with .jpg, .png, .webp or .npy appended unless it ends so\n\n\
              Exit codes:\n  \
-             0                   every record written or skipped\n  \
-             1                   at least one record failed for good\n  \
+             0                   every record written, skipped or handed back\n  \
+             1                   at least one record failed for good, not handed back\n  \
              64                  arguments that are not understood\n  \
              65                  SQS_BODY cannot be read as a batch\n  \
-             75                  unfinished work that is worth retrying\n  \
+             75                  unfinished work that is worth retrying, not handed back\n  \
              78                  configuration\n\n\
              Reasons of failed records:\n  ";
     let reasons: Vec<&str> = FailReason::ALL.iter().map(|reason| reason.as_str()).collect();

@@ -61,6 +61,9 @@ variables! {
     store "STORE", "s3", "s3 or dir:PATH", "where buckets are: S3, or folders PATH/<bucket>/<key>";
     source_bucket "SOURCE_BUCKET", "none", "a bucket's name", "bucket of batch entries that name only a key";
     skip_unchanged "SKIP_UNCHANGED", "true", "true or false", "leave outputs alone that are those of the source as it is";
+    retry_queue_url "RETRY_QUEUE_URL", "none", "the URL of an SQS queue", "receives records that are worth retrying";
+    failed_queue_url "FAILED_QUEUE_URL", "none", "the URL of an SQS queue", "receives records that failed for good";
+    max_attempts "MAX_ATTEMPTS", "3", "1..=1000", "a record that was tried so often has failed for good";
     log_format "LOG_FORMAT", "json", "json or text", "how the log is written";
     rust_log "RUST_LOG", "info", "a level, or target=level, …", "verbosity of diagnostics (standard error)";
 }
@@ -137,6 +140,29 @@ pub enum Unchanged {
     Remake,
 }
 
+/// Where records go that this task does not finish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandBack {
+    /// The queue of records that are worth retrying.
+    pub retry_url: Option<String>,
+    /// The queue of records that failed for good.
+    pub failed_url: Option<String>,
+    /// A record that was tried so often has failed for good.
+    pub max_attempts: u32,
+}
+
+impl HandBack {
+    /// What of a grace is left for records in flight, once the time for handing back is set aside: a quarter, at most
+    /// 12 s, as long as one request may take.
+    #[must_use]
+    pub fn grace_for_work(&self, grace: Duration) -> Duration {
+        if self.retry_url.is_none() && self.failed_url.is_none() {
+            return grace;
+        }
+        grace.saturating_sub((grace / 4).min(Duration::from_secs(12)))
+    }
+}
+
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -163,6 +189,8 @@ pub struct Config {
     pub source_bucket: Option<BucketName>,
     /// What happens to outputs that are up to date.
     pub unchanged: Unchanged,
+    /// Where unfinished records go.
+    pub hand_back: HandBack,
     /// How the log is written.
     pub log_format: LogFormat,
     /// Which diagnostics are written.
@@ -303,6 +331,14 @@ impl Reader {
             raw.skip_unchanged,
             &[("true", Unchanged::Skip), ("false", Unchanged::Remake)],
         );
+        let hand_back = HandBack {
+            retry_url: self.optional("RETRY_QUEUE_URL", raw.retry_queue_url, queue_url),
+            failed_url: self.optional("FAILED_QUEUE_URL", raw.failed_queue_url, queue_url),
+            max_attempts: self
+                .number("MAX_ATTEMPTS", raw.max_attempts, 1..=1000)
+                .and_then(|number| u32::try_from(number).ok())
+                .unwrap_or(3),
+        };
         let log_format =
             self.choice("LOG_FORMAT", raw.log_format, &[("json", LogFormat::Json), ("text", LogFormat::Text)]);
         let log_filter = self.optional("RUST_LOG", raw.rust_log, |text| text.parse::<Targets>().ok());
@@ -314,6 +350,7 @@ impl Reader {
             store: store.unwrap_or(StoreKind::S3),
             source_bucket,
             unchanged: unchanged.unwrap_or(Unchanged::Skip),
+            hand_back,
             log_format: log_format.unwrap_or(LogFormat::Json),
             log_filter: log_filter.unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO)),
         })
@@ -365,6 +402,14 @@ struct SpecTexts {
     format: Option<String>,
     jpeg_quality: Option<String>,
     jpeg_subsampling: Option<String>,
+}
+
+/// An absolute URL with a host and a path.
+fn queue_url(text: &str) -> Option<String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    let (host, path) = rest.split_once('/')?;
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+    (!host.is_empty() && !path.is_empty() && is_plain).then(|| text.to_owned())
 }
 
 /// A comma list of sizes; one that is given twice counts once.
@@ -440,6 +485,12 @@ mod tests {
             ("STORE", &["S3", "dir", "dir:", "file:/x"]),
             ("SOURCE_BUCKET", &["a b"]),
             ("SKIP_UNCHANGED", &["yes", "1", "True"]),
+            (
+                "RETRY_QUEUE_URL",
+                &["my-queue", "https://", "https://host", "https://host/", "arn:aws:sqs:x:1:q", "https://h/a b"],
+            ),
+            ("FAILED_QUEUE_URL", &["ftp://host/queue"]),
+            ("MAX_ATTEMPTS", &["0", "1001"]),
             ("LOG_FORMAT", &["JSON", "pretty"]),
             ("RUST_LOG", &["pixpipe=loud"]),
         ];
@@ -451,6 +502,17 @@ mod tests {
                 assert!(!faults[0].accepted.is_empty());
             }
         }
+    }
+
+    #[test]
+    fn a_part_of_the_grace_is_for_handing_back() {
+        let grace = |seconds: &str, queue: &[(&str, &str)]| {
+            let vars = [&[("GRACE_SECONDS", seconds)], queue].concat();
+            let config = config(&vars).expect("valid");
+            config.hand_back.grace_for_work(config.limits.grace).as_secs()
+        };
+        let queue = [("RETRY_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/q")];
+        assert_eq!((grace("90", &[]), grace("90", &queue), grace("20", &queue), grace("0", &queue)), (90, 78, 15, 0));
     }
 
     #[test]

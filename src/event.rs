@@ -62,6 +62,8 @@ pub enum EntryKind {
     Invalid {
         /// What was received and what is accepted.
         message: String,
+        /// The entry as it was received.
+        received: Value,
     },
 }
 
@@ -178,17 +180,17 @@ impl Reader {
         self.entries.push(Entry { pointer: pointer.to_owned(), kind });
     }
 
-    fn invalid(&mut self, pointer: &str, message: impl Into<String>) {
-        self.push(pointer, EntryKind::Invalid { message: message.into() });
+    fn invalid(&mut self, pointer: &str, received: Value, message: impl Into<String>) {
+        self.push(pointer, EntryKind::Invalid { message: message.into(), received });
     }
 
     fn skip(&mut self, pointer: &str, reason: SkipReason) {
         self.push(pointer, EntryKind::Skip { object: None, reason });
     }
 
-    fn object(&mut self, pointer: &str, object: Result<SourceObject, String>) {
+    fn object(&mut self, pointer: &str, received: Value, object: Result<SourceObject, String>) {
         let kind = match object {
-            Err(message) => EntryKind::Invalid { message },
+            Err(message) => EntryKind::Invalid { message, received },
             Ok(object) if object.is_folder_marker(object.size_bytes) => {
                 EntryKind::Skip { object: Some(object), reason: SkipReason::FolderMarker }
             }
@@ -202,7 +204,11 @@ impl Reader {
             Value::Array(items) => self.items(items, pointer, context),
             Value::Object(members) => self.members(members, pointer, context),
             Value::String(text) => self.text(text, pointer, context),
-            other => self.invalid(pointer, format!("{other} is no entry; accepted is an object, an array or a string")),
+            other => self.invalid(
+                pointer,
+                other.clone(),
+                format!("{other} is no entry; accepted is an object, an array or a string"),
+            ),
         }
     }
 
@@ -214,10 +220,14 @@ impl Reader {
 
     fn text(&mut self, text: &str, pointer: &str, context: &Context<'_>) {
         if text.starts_with("s3://") {
-            return self.object(pointer, from_s3_uri(text));
+            return self.object(pointer, text.into(), from_s3_uri(text));
         }
         if context.unwraps == MAX_UNWRAPS {
-            return self.invalid(pointer, format!("JSON strings are unwrapped {MAX_UNWRAPS} times, this is one more"));
+            return self.invalid(
+                pointer,
+                text.into(),
+                format!("JSON strings are unwrapped {MAX_UNWRAPS} times, this is one more"),
+            );
         }
         self.embedded(text, pointer, &Context { unwraps: context.unwraps + 1, ..*context });
     }
@@ -226,10 +236,14 @@ impl Reader {
     fn embedded(&mut self, text: &str, pointer: &str, context: &Context<'_>) {
         match serde_json::from_str::<Value>(text) {
             Ok(value) => self.value(&value, pointer, context),
-            Err(_) if text.starts_with("s3://") => self.object(pointer, from_s3_uri(text)),
+            Err(_) if text.starts_with("s3://") => self.object(pointer, text.into(), from_s3_uri(text)),
             Err(error) => {
                 let excerpt: String = text.chars().take(EXCERPT_CHARS).collect();
-                self.invalid(pointer, format!("{excerpt:?} is neither JSON ({error}) nor s3://bucket/key"));
+                self.invalid(
+                    pointer,
+                    text.into(),
+                    format!("{excerpt:?} is neither JSON ({error}) nor s3://bucket/key"),
+                );
             }
         }
     }
@@ -253,11 +267,12 @@ impl Reader {
         } else if members.contains_key("detail") || members.contains_key("detail-type") {
             self.eventbridge(members, pointer);
         } else if members.contains_key("key") || members.contains_key("Key") {
-            self.object(pointer, from_members(members, context.bucket));
+            self.object(pointer, members.clone().into(), from_members(members, context.bucket));
         } else {
             let names: Vec<&str> = members.keys().take(8).map(String::as_str).collect();
             self.invalid(
                 pointer,
+                members.clone().into(),
                 format!(
                     "an object with the members {names:?}; accepted is an S3 notification, an EventBridge event of \
                      aws.s3, an SNS or SQS envelope of one, {{\"bucket\",\"key\"}}, or {{\"Items\"}}"
@@ -269,7 +284,7 @@ impl Reader {
     fn list(&mut self, list: &Value, pointer: &str, context: &Context<'_>) {
         match list {
             Value::Array(items) => self.items(items, pointer, context),
-            other => self.invalid(pointer, format!("expected an array, received {}", kind_of(other))),
+            other => self.invalid(pointer, other.clone(), format!("expected an array, received {}", kind_of(other))),
         }
     }
 
@@ -284,7 +299,11 @@ impl Reader {
                 let context = Context { bucket: bucket.as_ref().or(context.bucket), ..*context };
                 self.list(items, &format!("{pointer}/Items"), &context);
             }
-            Err(message) => self.invalid(&format!("{pointer}/BatchInput/bucket"), message),
+            // The items would have no bucket: they come back together with what should have told it.
+            Err(message) => {
+                let received = serde_json::json!({"Items": items, "BatchInput": input});
+                self.invalid(&format!("{pointer}/BatchInput/bucket"), received, message);
+            }
         }
     }
 
@@ -295,7 +314,11 @@ impl Reader {
             Some(value @ (Value::Object(_) | Value::Array(_))) => self.value(value, &pointer, context),
             other => {
                 let received = other.map_or("nothing", kind_of);
-                self.invalid(&pointer, format!("expected JSON, as text or as it is; received {received}"));
+                self.invalid(
+                    &pointer,
+                    members.clone().into(),
+                    format!("expected JSON, as text or as it is; received {received}"),
+                );
             }
         }
     }
@@ -303,10 +326,14 @@ impl Reader {
     fn s3_record(&mut self, members: &Map<String, Value>, pointer: &str) {
         let source = members.get("eventSource");
         if let Some(source) = source.filter(|source| !source.as_str().is_some_and(is_s3_source)) {
-            return self.invalid(pointer, format!("\"eventSource\" is {source}; accepted is \"aws:s3\""));
+            return self.invalid(
+                pointer,
+                members.clone().into(),
+                format!("\"eventSource\" is {source}; accepted is \"aws:s3\""),
+            );
         }
         match members.get("eventName").map(|name| (name, name.as_str().and_then(notification_creates))) {
-            None | Some((_, Some(true))) => self.object(pointer, from_s3_record(members)),
+            None | Some((_, Some(true))) => self.object(pointer, members.clone().into(), from_s3_record(members)),
             Some((_, Some(false))) => {
                 let object = from_s3_record(members).ok();
                 self.push(pointer, EntryKind::Skip { object, reason: SkipReason::NotCreated });
@@ -314,6 +341,7 @@ impl Reader {
             Some((name, None)) => {
                 self.invalid(
                     pointer,
+                    members.clone().into(),
                     format!("\"eventName\" is {name}; known are S3's, such as \"ObjectCreated:Put\""),
                 );
             }
@@ -323,16 +351,24 @@ impl Reader {
     fn eventbridge(&mut self, members: &Map<String, Value>, pointer: &str) {
         let source = members.get("source").and_then(Value::as_str);
         if source != Some("aws.s3") {
-            return self.invalid(pointer, format!("\"source\" is {source:?}; accepted is \"aws.s3\""));
+            return self.invalid(
+                pointer,
+                members.clone().into(),
+                format!("\"source\" is {source:?}; accepted is \"aws.s3\""),
+            );
         }
         match members.get("detail-type").map(|kind| (kind, kind.as_str().and_then(detail_creates))) {
-            None | Some((_, Some(true))) => self.object(pointer, from_eventbridge(members)),
+            None | Some((_, Some(true))) => self.object(pointer, members.clone().into(), from_eventbridge(members)),
             Some((_, Some(false))) => {
                 let object = from_eventbridge(members).ok();
                 self.push(pointer, EntryKind::Skip { object, reason: SkipReason::NotCreated });
             }
             Some((kind, None)) => {
-                self.invalid(pointer, format!("\"detail-type\" is {kind}; accepted is \"Object Created\""));
+                self.invalid(
+                    pointer,
+                    members.clone().into(),
+                    format!("\"detail-type\" is {kind}; accepted is \"Object Created\""),
+                );
             }
         }
     }

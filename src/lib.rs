@@ -1,9 +1,10 @@
 //! S3 events in, exact-size training images out: the parts of the `pixpipe` program.
 //!
 //! Four layers, and an arrow only ever points down: values (`geometry`, `object`, `event`, `spec`, `config`), pixels
-//! (`pixels`, `codec`, `scale`, `color`, `render`), world (`store`, `memory`, `pool`, `shutdown`, `telemetry`) and story
+//! (`pixels`, `codec`, `scale`, `color`, `render`), world (`aws`, `store`, `handback`, `memory`, `pool`, `shutdown`, `telemetry`) and story
 //! (`batch`, `outcome`, `cli`).
 
+pub mod aws;
 pub mod batch;
 pub mod cli;
 pub mod codec;
@@ -11,6 +12,7 @@ pub mod color;
 pub mod config;
 pub mod event;
 pub mod geometry;
+pub mod handback;
 pub mod memory;
 pub mod object;
 pub mod outcome;

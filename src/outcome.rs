@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::Destination;
 use crate::event::SkipReason;
+use crate::handback::Message;
 use crate::object::SourceObject;
 
 /// Why a record failed.
@@ -151,13 +152,84 @@ pub struct Outcome {
     pub pointer: String,
     /// The object, if the entry named one.
     pub object: Option<SourceObject>,
+    /// The entry as it was received, where it named none.
+    pub received: Option<Value>,
+    /// How often the record was tried by now.
+    pub attempts: u32,
     /// What became of it.
     pub status: Status,
     /// What was seen on the way.
     pub facts: Facts,
 }
 
+/// The queue that a record is handed back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// `RETRY_QUEUE_URL`: it is worth retrying.
+    Retry,
+    /// `FAILED_QUEUE_URL`: it failed for good, or was tried often enough.
+    Failed,
+}
+
+/// The longest time that SQS hides a message.
+const MAX_DELAY_SECONDS: u16 = 900;
+/// How long a record is hidden that failed for the first time; each further time twice as long.
+const FIRST_DELAY_SECONDS: u16 = 15;
+
 impl Outcome {
+    /// The queue that the record belongs into; nothing where it has come to its end.
+    #[must_use]
+    pub fn queue(&self, max_attempts: u32) -> Option<Queue> {
+        match &self.status {
+            Status::Failed { reason, .. } if reason.is_worth_retrying() && self.attempts < max_attempts => {
+                Some(Queue::Retry)
+            }
+            Status::Failed { .. } => Some(Queue::Failed),
+            Status::Written | Status::Skipped(_) => None,
+        }
+    }
+
+    /// The record as a message: a minimal S3 notification, which is accepted again. What named no object comes back as
+    /// it was received, as the member `entry`. Before a retry, a store that does not answer is given time; an interrupted
+    /// record is not delayed.
+    #[must_use]
+    pub fn to_message(&self, queue: Queue) -> Message {
+        let Status::Failed { reason, .. } = &self.status else {
+            return Message { body: String::new(), delay_seconds: 0 };
+        };
+        let mut pixpipe = json!({"attempts": self.attempts, "reason": reason.as_str()});
+        let record = if let Some(object) = &self.object {
+            let known = [
+                ("key", Some(Value::from(object.key.form_encoded()))),
+                ("size", object.size_bytes.map(Value::from)),
+                ("eTag", object.etag.clone().map(Value::from)),
+                ("versionId", object.version_id.clone().map(Value::from)),
+                ("sequencer", object.sequencer.clone().map(Value::from)),
+            ];
+            let known: Map<_, _> =
+                known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+            json!({
+                "eventSource": "aws:s3",
+                "eventName": "ObjectCreated:Put",
+                "s3": {"bucket": {"name": object.bucket.as_str()}, "object": known},
+                "pixpipe": pixpipe,
+            })
+        } else {
+            if let (Some(members), Some(received)) = (pixpipe.as_object_mut(), &self.received) {
+                members.insert("entry".to_owned(), received.clone());
+            }
+            json!({"pixpipe": pixpipe})
+        };
+        let doublings = self.attempts.saturating_sub(1).min(6);
+        let delay_seconds = match (queue, reason) {
+            (Queue::Retry, FailReason::StoreUnavailable | FailReason::Conflict) => {
+                (FIRST_DELAY_SECONDS << doublings).min(MAX_DELAY_SECONDS)
+            }
+            _ => 0,
+        };
+        Message { body: json!({"Records": [record]}).to_string(), delay_seconds }
+    }
+
     /// The log line: one JSON document.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -300,6 +372,15 @@ impl Report {
         }
     }
 
+    /// Counts one outcome, added before, as handed back: the exit code no longer tells of it.
+    pub fn hand_back(&mut self, outcome: &Outcome) {
+        if let Status::Failed { reason, .. } = &outcome.status {
+            self.handed_back += 1;
+            let count = if reason.is_worth_retrying() { &mut self.unfinished } else { &mut self.failed_for_good };
+            *count = count.saturating_sub(1);
+        }
+    }
+
     /// The exit code: what is worth retrying counts more than what failed for good.
     #[must_use]
     pub const fn exit(&self) -> Exit {
@@ -356,6 +437,9 @@ impl Report {
             self.failed,
             took.as_secs_f64()
         );
+        if self.handed_back > 0 {
+            text += &format!(", {} handed back", self.handed_back);
+        }
         if self.broken_profiles > 0 {
             text += &format!(", {} broken colour profiles ignored", self.broken_profiles);
         }
@@ -366,9 +450,11 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{self, Entry, EntryKind};
+    use crate::object::{BucketName, ObjectKey};
 
     fn outcome(status: Status) -> Outcome {
-        Outcome { pointer: "/0".into(), object: None, status, facts: Facts::default() }
+        Outcome { pointer: "/0".into(), object: None, received: None, attempts: 1, status, facts: Facts::default() }
     }
 
     #[test]
@@ -391,6 +477,73 @@ mod tests {
             }
             assert_eq!(report.exit().code(), code, "{statuses:?}");
         }
+    }
+
+    #[test]
+    fn what_is_handed_back_is_accepted_again() {
+        let key = ObjectKey::parse("a b+ü%/1.jpg").expect("a key");
+        let object = SourceObject {
+            size_bytes: Some(7),
+            etag: Some("e".into()),
+            version_id: Some("v".into()),
+            sequencer: Some("00AA".into()),
+            ..SourceObject::new(BucketName::parse("photos").expect("a name"), key)
+        };
+        let failed = Outcome {
+            object: Some(object.clone()),
+            attempts: 2,
+            ..outcome(Status::failed(FailReason::StoreUnavailable, "no answer"))
+        };
+        assert_eq!(failed.to_message(Queue::Failed).delay_seconds, 0);
+        let message = failed.to_message(Queue::Retry);
+        assert_eq!(message.delay_seconds, 30);
+        let entries = event::parse(&message.body, None).expect("a batch");
+        let [Entry { kind: EntryKind::Work(again), .. }] = entries.as_slice() else { panic!("{entries:?}") };
+        assert_eq!(*again, SourceObject { attempts: 2, ..object });
+        let body: Value = serde_json::from_str(&message.body).expect("JSON");
+        assert_eq!(body["Records"][0]["pixpipe"], json!({"attempts": 2, "reason": "store-unavailable"}));
+    }
+
+    #[test]
+    fn an_entry_that_is_nothing_comes_back_as_it_was() {
+        let invalid = Outcome {
+            received: Some(json!({"Key": 7})),
+            ..outcome(Status::failed(FailReason::InvalidEntry, "\"key\" is a number"))
+        };
+        let body: Value = serde_json::from_str(&invalid.to_message(Queue::Failed).body).expect("JSON");
+        let expected = json!({"attempts": 1, "reason": "invalid-entry", "entry": {"Key": 7}});
+        assert_eq!(body["Records"][0]["pixpipe"], expected);
+    }
+
+    #[test]
+    fn records_are_retried_until_they_were_tried_often_enough() {
+        let cases = [
+            (Status::Written, 1, None),
+            (Status::Skipped(SkipReason::Unchanged), 1, None),
+            (Status::failed(FailReason::Corrupt, ""), 1, Some(Queue::Failed)),
+            (Status::failed(FailReason::Interrupted, ""), 0, Some(Queue::Retry)),
+            (Status::failed(FailReason::StoreUnavailable, ""), 2, Some(Queue::Retry)),
+            (Status::failed(FailReason::StoreUnavailable, ""), 3, Some(Queue::Failed)),
+            (Status::failed(FailReason::Conflict, ""), 9, Some(Queue::Failed)),
+        ];
+        for (status, attempts, queue) in cases {
+            let outcome = Outcome { attempts, ..outcome(status) };
+            assert_eq!(outcome.queue(3), queue, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_handed_back_no_longer_counts() {
+        let mut report = Report::default();
+        let corrupt = outcome(Status::failed(FailReason::Corrupt, ""));
+        let interrupted = outcome(Status::failed(FailReason::Interrupted, ""));
+        report.add(&corrupt);
+        report.add(&interrupted);
+        assert_eq!(report.exit(), Exit::Retry);
+        report.hand_back(&interrupted);
+        assert_eq!(report.exit(), Exit::Failed);
+        report.hand_back(&corrupt);
+        assert_eq!((report.exit(), report.failed, report.handed_back), (Exit::Done, 2, 2));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use aws_sdk_s3::config::{BehaviorVersion, Credentials as SdkCredentials, Region}
 use aws_sdk_s3::operation::head_object::{HeadObjectError, HeadObjectOutput};
 use aws_sdk_s3::primitives::{AggregatedBytes, ByteStream};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use run::{Finished, Pixpipe, entries, outputs};
 
@@ -28,6 +28,8 @@ struct Setup {
     credentials: BTreeMap<String, Credentials>,
     /// By queue: the bodies of the messages that came.
     notifications: BTreeMap<String, Vec<String>>,
+    /// The URLs of the queues for work that is handed back.
+    queues: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -56,9 +58,34 @@ impl Setup {
             .env("AWS_REGION", &self.region)
             .env("AWS_ACCESS_KEY_ID", &id)
             .env("AWS_SECRET_ACCESS_KEY", &secret)
+            .env("AWS_ENDPOINT_URL_SQS", &self.endpoint)
             .env("DEST_PREFIX", "thumbs/")
             .env("SIZES", "32");
         token.iter().fold(run, |run, token| run.env("AWS_SESSION_TOKEN", token))
+    }
+}
+
+impl Setup {
+    fn queue(&self, name: &str) -> &str {
+        &self.queues[name]
+    }
+
+    /// Every message that is in the queue now, delayed ones excepted.
+    fn received(&self, queue: &str) -> Vec<Value> {
+        let Credentials { id, secret, token } = self.credentials("root");
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .region(aws_sdk_sqs::config::Region::new(self.region.clone()))
+            .credentials_provider(aws_sdk_sqs::config::Credentials::new(id, secret, token, None, "test"))
+            .endpoint_url(&self.endpoint)
+            .build();
+        let client = aws_sdk_sqs::Client::from_conf(config);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+        let receive = client.receive_message().queue_url(self.queue(queue)).max_number_of_messages(10).send();
+        let answer = runtime.block_on(receive).expect("the queue answers");
+        let bodies = answer.messages().iter().filter_map(|message| message.body());
+        bodies.map(|body| serde_json::from_str(body).expect("handed back as JSON")).collect()
     }
 }
 
@@ -237,4 +264,75 @@ fn the_messages_that_s3_and_sns_really_send_are_understood() {
         assert_eq!(record.get("bucket").and_then(Value::as_str), Some(bucket));
         owner.expect_thumbnail(&format!("thumbs/{queue}/32x32/{key}.jpg"));
     }
+}
+
+#[test]
+fn what_fails_for_good_is_handed_back_with_its_reason_and_accepted_again() {
+    let setup = Setup::read();
+    let owner = Owner::of(&setup);
+    owner.put("hand-back/good.jpg", 7);
+    let batch = json!(["s3://src/hand-back/good.jpg", "s3://src/hand-back/missing +%.jpg", {"Key": 7}]);
+
+    let run = setup.run("root").env("FAILED_QUEUE_URL", setup.queue("failed-1"));
+    let finished = run.env("RETRY_QUEUE_URL", setup.queue("retry-1")).batch(&batch).run().expect_code(0);
+
+    assert_eq!(finished.summary()["handed_back"], 2);
+    owner.expect_thumbnail("thumbs/32x32/hand-back/good.jpg");
+    assert!(setup.received("retry-1").is_empty());
+    let messages = setup.received("failed-1");
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    let of = |reason: &str| {
+        let record = messages.iter().map(|message| &message["Records"][0]).find(|r| r["pixpipe"]["reason"] == reason);
+        record.unwrap_or_else(|| panic!("no record failed with {reason}: {messages:?}"))
+    };
+    assert_eq!(of("not-found")["pixpipe"]["attempts"], 1);
+    assert_eq!(of("not-found")["s3"]["object"]["key"], "hand-back/missing+%2B%25.jpg");
+    assert_eq!(of("invalid-entry")["pixpipe"]["entry"], json!({"Key": 7}));
+
+    owner.put("hand-back/missing +%.jpg", 8);
+    let again = json!({"Records": [of("not-found")]});
+    setup.run("root").batch(&again).run().expect_code(0);
+    owner.expect_thumbnail("thumbs/32x32/hand-back/missing +%.jpg");
+}
+
+#[test]
+fn what_is_worth_retrying_is_retried_until_it_was_tried_often_enough() {
+    let setup = Setup::read();
+    // Nothing listens on port 9 of this machine: the store does not answer, the queues do.
+    let run = |batch: &Value| {
+        let run = setup.run("root").env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9");
+        run.env("RETRY_QUEUE_URL", setup.queue("retry-2"))
+            .env("FAILED_QUEUE_URL", setup.queue("failed-2"))
+            .env("MAX_ATTEMPTS", "2")
+            .batch(batch)
+            .run()
+            .expect_code(0)
+    };
+    let first = run(&json!(["s3://src/never"]));
+    assert_eq!(first.summary()["handed_back"], 1);
+    assert!(setup.received("failed-2").is_empty());
+
+    let object = json!({"bucket": {"name": "src"}, "object": {"key": "never"}});
+    run(&json!({"Records": [{"s3": object, "pixpipe": {"attempts": 1}}]}));
+    let messages = setup.received("failed-2");
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    let expected = json!({"attempts": 2, "reason": "store-unavailable"});
+    assert_eq!(messages[0]["Records"][0]["pixpipe"], expected);
+}
+
+#[test]
+fn a_queue_that_fails_leaves_it_to_the_exit_code() {
+    let setup = Setup::read();
+    let missing = setup.queue("failed-3").replace("failed-3", "no-such-queue");
+    let failed = setup.run("root").env("FAILED_QUEUE_URL", &missing).batch(&json!(["s3://src/nothing-there"])).run();
+    assert_eq!(failed.expect_code(1).summary()["handed_back"], 0);
+
+    let run = setup.run("root").env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9");
+    let run = run.env("RETRY_QUEUE_URL", &missing);
+    run.batch(&json!(["s3://src/never"])).run().expect_code(75);
+
+    // The other queue is no substitute: what is worth retrying stays with the launcher.
+    let run = setup.run("root").env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9");
+    let run = run.env("FAILED_QUEUE_URL", setup.queue("failed-3"));
+    run.batch(&json!(["s3://src/never"])).run().expect_code(75);
 }

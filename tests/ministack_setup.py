@@ -4,7 +4,8 @@ Usage: ministack_setup.py ENDPOINT FILE
 
 Buckets `src` and `dest`; `notifying` tells a queue of its new objects, `publishing` tells a topic that a queue listens to.
 Roles `pixpipe` (reads src/* and dest/thumbs/*, writes dest/thumbs/*), `write-only` (the same without reading dest) and
-`read-only` (reads only). FILE receives the endpoint, the credentials of all, and the messages that came to the queues.
+`read-only` (reads only). Queues for work that is handed back, a pair for each test. FILE receives the endpoint, the
+credentials of all, the messages that came to the queues, and the URLs of the queues for work that is handed back.
 """
 
 import json
@@ -18,6 +19,7 @@ REGION = "us-east-1"
 ROOT = {"id": "test", "secret": "test", "token": None}  # ministack's name for the account's owner
 TIME_LIMIT_SECONDS = 60
 
+QUEUES = ("retry-1", "failed-1", "retry-2", "failed-2", "failed-3")
 SOURCE = "arn:aws:s3:::src/*"
 OUTPUTS = "arn:aws:s3:::dest/thumbs/*"
 ROLES = {
@@ -48,6 +50,7 @@ def main(endpoint, file):
         "region": REGION,
         "credentials": {"root": ROOT} | assumed_roles(client("iam"), client("sts")),
         "notifications": notifications(s3, client("sqs"), client("sns")),
+        "queues": {name: client("sqs").create_queue(QueueName=name)["QueueUrl"] for name in QUEUES},
     }
     with open(file, "w", encoding="utf-8") as out:
         json.dump(setup, out, indent=2)

@@ -184,7 +184,7 @@ fn what_the_event_knew_is_kept() {
 #[test]
 fn a_key_without_any_bucket_says_what_is_missing() {
     let entries = parse(r#"{"Key":"k"}"#, None).expect("a batch");
-    let [Entry { kind: EntryKind::Invalid { message }, .. }] = entries.as_slice() else { panic!("{entries:?}") };
+    let [Entry { kind: EntryKind::Invalid { message, .. }, .. }] = entries.as_slice() else { panic!("{entries:?}") };
     assert!(message.contains("SOURCE_BUCKET"), "{message}");
 }
 

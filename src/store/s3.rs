@@ -4,59 +4,33 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
-use aws_config::meta::credentials::CredentialsProviderChain;
-use aws_config::meta::region::RegionProviderChain;
-use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
-use aws_config::provider_config::ProviderConfig;
-use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
-use aws_config::{AppName, BehaviorVersion, SdkConfig};
+use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ServerSideEncryption};
-use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use md5::{Digest, Md5};
 
 use super::{Condition, Download, Fetch, Origin, Output, OutputHead, Store, StoreError, Written};
+use crate::aws::{self, ConnectError};
 use crate::object::{BucketName, ObjectKey};
 
 mod wire {
-    //! Every number that shapes the traffic.
+    //! The numbers that shape the traffic with S3, beside those of every service in `aws::wire`.
 
     use std::time::Duration;
 
-    /// Of each request: the SDK's default. With its exponential backoff that bridges about 3 s of throttling; what
-    /// lasts longer is for the launcher to repeat.
-    pub(super) const ATTEMPTS: u32 = 3;
-    /// The SDK's default: inside a region a connection takes single milliseconds, a lost SYN is sent again after 1 s
-    /// and 3 s.
-    pub(super) const CONNECT: Duration = Duration::from_millis(3100);
-    /// Until the first byte of an answer to a request without a body. S3 answers within some 100 ms; AWS advises to
-    /// give up and ask again early.
-    pub(super) const FIRST_BYTE: Duration = Duration::from_secs(5);
-    /// One attempt, the upload of an output included: 48 MiB, the largest, at 2 MiB/s. For uploads this is the time until
-    /// the first byte of the answer, too: the SDK counts the sending of the body in.
-    pub(super) const ATTEMPT: Duration = Duration::from_secs(24);
-    /// All attempts of one request.
-    pub(super) const OPERATION: Duration = Duration::from_secs(80);
+    /// One attempt to upload an output: 48 MiB, the largest, at 2 MiB/s. The SDK counts the sending of the body into the
+    /// time until the first byte of the answer.
+    pub(super) const UPLOAD: Duration = Duration::from_secs(24);
     /// A download without a byte for so long has broken off.
     pub(super) const STALL: Duration = Duration::from_secs(5);
     /// The slowest download that is waited for; a Fargate task of a quarter CPU gets some 10 MB/s.
     pub(super) const SLOWEST_BYTES_PER_SECOND: u64 = 256 * 1024;
     /// What every download has, however small.
     pub(super) const DOWNLOAD: Duration = Duration::from_secs(10);
-}
-
-/// The client cannot be set up.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// No region is configured.
-    #[error("AWS_REGION is not set, and no profile names a region: accepted is a region such as eu-west-1")]
-    NoRegion,
 }
 
 /// Buckets of S3.
@@ -74,51 +48,11 @@ impl S3Store {
     /// # Errors
     /// [`ConnectError`]; no request is sent here.
     pub async fn connect() -> Result<Self, ConnectError> {
-        let config = sdk_config().await?;
+        let config = aws::sdk_config().await?;
         let builder =
             aws_sdk_s3::config::Builder::from(&config).force_path_style(!is_aws(endpoint(&config).as_deref()));
         Ok(Self { client: Client::from_conf(builder.build()), unconditional: Cell::new(false) })
     }
-}
-
-async fn sdk_config() -> Result<SdkConfig, ConnectError> {
-    let http_client = aws_smithy_http_client::Builder::new()
-        .tls_provider(aws_smithy_http_client::tls::Provider::Rustls(
-            aws_smithy_http_client::tls::rustls_provider::CryptoMode::Ring,
-        ))
-        .build_https();
-    // The SDK's own default chain would ask the metadata service of EC2 where nothing else gives a region.
-    let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-        .or_else(ProfileFileRegionProvider::new())
-        .region()
-        .await
-        .ok_or(ConnectError::NoRegion)?;
-    let provider_config =
-        ProviderConfig::without_region().with_region(Some(region.clone())).with_http_client(http_client.clone());
-    let credentials = CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
-        .or_else("Profile", ProfileFileCredentialsProvider::builder().configure(&provider_config).build())
-        .or_else("WebIdentityToken", WebIdentityTokenCredentialsProvider::builder().configure(&provider_config).build())
-        .or_else(
-            "EcsContainer",
-            aws_config::ecs::EcsCredentialsProvider::builder().configure(&provider_config).build(),
-        );
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(wire::CONNECT)
-        .read_timeout(wire::FIRST_BYTE)
-        .operation_attempt_timeout(wire::ATTEMPT)
-        .operation_timeout(wire::OPERATION)
-        .build();
-    let app_name = AppName::new(concat!("pixpipe-", env!("CARGO_PKG_VERSION"))).ok();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client)
-        .region(region)
-        .credentials_provider(credentials)
-        .retry_config(RetryConfig::standard().with_max_attempts(wire::ATTEMPTS))
-        .timeout_config(timeouts);
-    if let Some(app_name) = app_name {
-        loader = loader.app_name(app_name);
-    }
-    Ok(loader.load().await)
 }
 
 /// The endpoint that is configured for S3, or for everything.
@@ -283,7 +217,7 @@ impl Store for S3Store {
         };
         let uploading = || {
             let timeouts = self.client.config().timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
-            let timeouts = timeouts.into_builder().read_timeout(wire::ATTEMPT).build();
+            let timeouts = timeouts.into_builder().read_timeout(wire::UPLOAD).build();
             aws_sdk_s3::Config::builder().timeout_config(timeouts)
         };
         if !self.unconditional.get() {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 4] = [
     &["config", "event", "geometry", "object", "spec"],
     &["codec", "color", "pixels", "render", "scale"],
-    &["handback", "memory", "pool", "shutdown", "store", "telemetry"],
+    &["aws", "handback", "memory", "pool", "shutdown", "store", "telemetry"],
     &["batch", "cli", "outcome"],
 ];
 
@@ -33,13 +33,14 @@ const FORBIDDEN: [&[&str]; 2] = [
 ];
 
 /// Crates that one module alone names.
-const SOLE_USERS: [(&str, &str); 6] = [
+const SOLE_USERS: [(&str, &str); 7] = [
     ("fast_image_resize", "scale"),
     ("moxcms", "color"),
     ("turbojpeg", "codec"),
     ("image::", "codec"),
     ("tiff::", "codec"),
     ("aws_sdk_s3", "store"),
+    ("aws_sdk_sqs", "handback"),
 ];
 
 #[test]

@@ -1,0 +1,86 @@
+//! How AWS is spoken to, whatever the service: one place for every number that shapes the traffic.
+
+use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::provider_config::ProviderConfig;
+use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
+use aws_config::{AppName, BehaviorVersion, SdkConfig};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+
+mod wire {
+    //! Numbers for every service.
+
+    use std::time::Duration;
+
+    /// Of each request: the SDK's default. With its exponential backoff that bridges about 3 s of throttling; what
+    /// lasts longer is for the launcher to repeat.
+    pub(super) const ATTEMPTS: u32 = 3;
+    /// The SDK's default: inside a region a connection takes single milliseconds, a lost SYN is sent again after 1 s
+    /// and 3 s.
+    pub(super) const CONNECT: Duration = Duration::from_millis(3100);
+    /// Until the first byte of an answer. Services answer within some 100 ms; AWS advises to give up and ask again early.
+    pub(super) const FIRST_BYTE: Duration = Duration::from_secs(5);
+    /// One attempt, an upload included.
+    pub(super) const ATTEMPT: Duration = Duration::from_secs(24);
+    /// All attempts of one request.
+    pub(super) const OPERATION: Duration = Duration::from_secs(80);
+}
+
+/// The client cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// No region is configured.
+    #[error("AWS_REGION is not set, and no profile names a region: accepted is a region such as eu-west-1")]
+    NoRegion,
+}
+
+/// What every client shares: HTTP connections, region, credentials (fetched once), retries, timeouts, user agent.
+///
+/// From the environment, as in every AWS SDK: `AWS_*`, profiles, web identity, ECS task roles. The metadata service of
+/// EC2 is never asked.
+///
+/// # Errors
+/// [`ConnectError`]; no request is sent here.
+pub async fn sdk_config() -> Result<SdkConfig, ConnectError> {
+    let http_client = aws_smithy_http_client::Builder::new()
+        .tls_provider(aws_smithy_http_client::tls::Provider::Rustls(
+            aws_smithy_http_client::tls::rustls_provider::CryptoMode::Ring,
+        ))
+        .build_https();
+    // The SDK's own default chain would ask the metadata service of EC2 where nothing else gives a region.
+    let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(ProfileFileRegionProvider::new())
+        .region()
+        .await
+        .ok_or(ConnectError::NoRegion)?;
+    let provider_config =
+        ProviderConfig::without_region().with_region(Some(region.clone())).with_http_client(http_client.clone());
+    let credentials = CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
+        .or_else("Profile", ProfileFileCredentialsProvider::builder().configure(&provider_config).build())
+        .or_else("WebIdentityToken", WebIdentityTokenCredentialsProvider::builder().configure(&provider_config).build())
+        .or_else(
+            "EcsContainer",
+            aws_config::ecs::EcsCredentialsProvider::builder().configure(&provider_config).build(),
+        );
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(wire::CONNECT)
+        .read_timeout(wire::FIRST_BYTE)
+        .operation_attempt_timeout(wire::ATTEMPT)
+        .operation_timeout(wire::OPERATION)
+        .build();
+    let app_name = AppName::new(concat!("pixpipe-", env!("CARGO_PKG_VERSION"))).ok();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client)
+        .region(region)
+        .credentials_provider(credentials)
+        .retry_config(RetryConfig::standard().with_max_attempts(wire::ATTEMPTS))
+        .timeout_config(timeouts);
+    if let Some(app_name) = app_name {
+        loader = loader.app_name(app_name);
+    }
+    Ok(loader.load().await)
+}
