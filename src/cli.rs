@@ -5,6 +5,9 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use aws_config::SdkConfig;
+
+use crate::aws::{self, ConnectError};
 use crate::batch::{self, Workshop, is_own_output, would_loop};
 use crate::config::{Config, HandBack, StoreKind, VARIABLES};
 use crate::event::{self, Entry, EntryKind};
@@ -59,18 +62,39 @@ pub async fn run(args: &[OsString], vars: Vec<(OsString, OsString)>, signals: &m
         return say(&preview(&config, &entries, &machine));
     }
     telemetry::start(config.log_format, config.log_filter.clone());
-    match &config.store {
-        StoreKind::Dir(path) => {
-            work(&DirStore::new(path.clone()), &config, entries, &machine, signals, random_seed).await
+    let aws = match aws_config(&config).await {
+        Ok(aws) => aws,
+        Err(error) => {
+            complain(&error.to_string());
+            return Exit::Config;
         }
-        StoreKind::S3 => match S3Store::connect().await {
-            Ok(store) => work(&store, &config, entries, &machine, signals, random_seed).await,
-            Err(error) => {
-                complain(&error.to_string());
-                Exit::Config
-            }
-        },
+    };
+    let queues = aws.as_ref().map(Queues::new);
+    let job = Job { config: &config, machine: &machine, queues: queues.as_ref(), random_seed };
+    match (&config.store, &aws) {
+        (StoreKind::S3, Some(aws)) => work(&S3Store::new(aws), entries, signals, &job).await,
+        (StoreKind::Dir(path), _) => work(&DirStore::new(path.clone()), entries, signals, &job).await,
+        // S3 always has a configuration by now.
+        (StoreKind::S3, None) => Exit::Config,
     }
+}
+
+/// What every client is made of, where one is needed; made once, so that credentials are fetched once.
+async fn aws_config(config: &Config) -> Result<Option<SdkConfig>, ConnectError> {
+    let HandBack { retry_url, failed_url, .. } = &config.hand_back;
+    if config.store == StoreKind::S3 || retry_url.is_some() || failed_url.is_some() {
+        aws::sdk_config().await.map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+/// What a batch is worked on with, whatever the store.
+struct Job<'a> {
+    config: &'a Config,
+    machine: &'a Machine,
+    queues: Option<&'a Queues>,
+    random_seed: u64,
 }
 
 /// What the machine offers, where the configuration leaves it open.
@@ -94,14 +118,8 @@ impl Machine {
     }
 }
 
-async fn work<S: Store>(
-    store: &S,
-    config: &Config,
-    entries: Vec<Entry>,
-    machine: &Machine,
-    signals: &mut Signals,
-    random_seed: u64,
-) -> Exit {
+async fn work<S: Store>(store: &S, entries: Vec<Entry>, signals: &mut Signals, job: &Job<'_>) -> Exit {
+    let Job { config, machine, queues, random_seed } = *job;
     let start = Instant::now();
     let mut report = Report::default();
     let mut unfinished = Vec::new();
@@ -121,7 +139,9 @@ async fn work<S: Store>(
         }
     })
     .await;
-    hand_back(config, &unfinished, &mut report).await;
+    if let Some(queues) = queues {
+        hand_back(config, queues, &unfinished, &mut report).await;
+    }
     let (destination, took) = (&config.destination, start.elapsed());
     telemetry::report(
         config.log_format,
@@ -132,16 +152,12 @@ async fn work<S: Store>(
 }
 
 /// Sends what is unfinished to its queue, where it has one. What cannot be sent is left to the exit code.
-async fn hand_back(config: &Config, unfinished: &[(Queue, Outcome)], report: &mut Report) {
+async fn hand_back(config: &Config, queues: &Queues, unfinished: &[(Queue, Outcome)], report: &mut Report) {
     let HandBack { retry_url, failed_url, .. } = &config.hand_back;
     for (queue, url) in [(Queue::Retry, retry_url), (Queue::Failed, failed_url)] {
         let outcomes: Vec<&Outcome> =
             unfinished.iter().filter(|(theirs, _)| *theirs == queue).map(|(_, outcome)| outcome).collect();
         let (Some(url), false) = (url, outcomes.is_empty()) else { continue };
-        let queues = match Queues::connect().await {
-            Ok(queues) => queues,
-            Err(error) => return tracing::error!("{} records are not handed back: {error}", unfinished.len()),
-        };
         let messages: Vec<Message> = outcomes.iter().map(|outcome| outcome.to_message(queue)).collect();
         for (outcome, sent) in outcomes.iter().zip(queues.send(url, &messages).await) {
             match sent {

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use aws_smithy_types::timeout::TimeoutConfig;
-
-use crate::aws::{self, ConnectError};
 
 /// `SendMessageBatch` takes as many entries.
 const MAX_ENTRIES: usize = 10;
@@ -38,16 +37,13 @@ pub struct Queues {
 }
 
 impl Queues {
-    /// A client from the environment, as for the store.
-    ///
-    /// # Errors
-    /// [`ConnectError`]; no request is sent here.
-    pub async fn connect() -> Result<Self, ConnectError> {
-        let config = aws::sdk_config().await?;
+    /// A client that shares connections and credentials with whatever else was made of `config`.
+    #[must_use]
+    pub fn new(config: &SdkConfig) -> Self {
         let timeouts = config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
         let timeouts = timeouts.into_builder().read_timeout(FIRST_BYTE).operation_timeout(OPERATION).build();
-        let builder = aws_sdk_sqs::config::Builder::from(&config).timeout_config(timeouts);
-        Ok(Self { client: Client::from_conf(builder.build()) })
+        let builder = aws_sdk_sqs::config::Builder::from(config).timeout_config(timeouts);
+        Self { client: Client::from_conf(builder.build()) }
     }
 
     /// Sends all messages to one queue; gives what became of each, in their order.

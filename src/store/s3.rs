@@ -14,7 +14,6 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use md5::{Digest, Md5};
 
 use super::{Condition, Download, Fetch, Origin, Output, OutputHead, Store, StoreError, Written};
-use crate::aws::{self, ConnectError};
 use crate::object::{BucketName, ObjectKey};
 
 mod wire {
@@ -42,16 +41,11 @@ pub struct S3Store {
 }
 
 impl S3Store {
-    /// A client from the environment, as in every AWS SDK: `AWS_*`, profiles, web identity, ECS task roles. The
-    /// metadata service of EC2 is never asked.
-    ///
-    /// # Errors
-    /// [`ConnectError`]; no request is sent here.
-    pub async fn connect() -> Result<Self, ConnectError> {
-        let config = aws::sdk_config().await?;
-        let builder =
-            aws_sdk_s3::config::Builder::from(&config).force_path_style(!is_aws(endpoint(&config).as_deref()));
-        Ok(Self { client: Client::from_conf(builder.build()), unconditional: Cell::new(false) })
+    /// A client that shares connections and credentials with whatever else was made of `config`; no request is sent here.
+    #[must_use]
+    pub fn new(config: &SdkConfig) -> Self {
+        let builder = aws_sdk_s3::config::Builder::from(config).force_path_style(!is_aws(endpoint(config).as_deref()));
+        Self { client: Client::from_conf(builder.build()), unconditional: Cell::new(false) }
     }
 }
 

@@ -205,6 +205,27 @@ fn a_variable_that_is_required_and_not_set_is_a_fault_of_the_configuration() {
 }
 
 #[test]
+fn a_queue_without_a_region_is_a_fault_of_the_configuration() {
+    let folders = Folders::new();
+    let run = folders.run().env("RETRY_QUEUE_URL", "http://127.0.0.1:9/queue");
+    let finished = run.without("AWS_REGION").run().expect_code(78);
+    assert!(said(&finished).contains("AWS_REGION"), "{finished:?}");
+    assert_eq!(folders.written(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn a_queue_that_does_not_answer_leaves_it_to_the_exit_code_and_says_which_record() {
+    let folders = Folders::new();
+    // Nothing listens on port 9 of this machine.
+    let run = folders.run().env("FAILED_QUEUE_URL", "http://127.0.0.1:9/queue").env("AWS_REGION", "us-east-1");
+    let run = run.env("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9").env("AWS_ACCESS_KEY_ID", "id");
+    let run = run.env("AWS_SECRET_ACCESS_KEY", "key").env("SQS_BODY", r#"["s3://src/missing.jpg"]"#);
+    let finished = run.run().expect_code(1);
+    assert_eq!(finished.summary()["handed_back"], 0);
+    assert!(finished.stderr.contains("/0") && finished.stderr.contains("not handed back"), "{}", finished.stderr);
+}
+
+#[test]
 fn the_configuration_is_judged_before_the_batch() {
     let folders = Folders::new();
     folders.run().env("SQS_BODY", "{bucket: x}").env("FIT", "crop").run().expect_code(78);
