@@ -2,7 +2,7 @@
 //!
 //! Four layers, and an arrow only ever points down: values (`geometry`, `object`, `event`, `spec`, `config`), pixels
 //! (`pixels`, `codec`, `scale`, `color`, `render`), world (`aws`, `store`, `handback`, `memory`, `pool`, `shutdown`, `telemetry`) and story
-//! (`batch`, `outcome`, `cli`).
+//! (`batch`, `outcome`, `report`, `cli`).
 
 pub mod aws;
 pub mod batch;
@@ -19,6 +19,7 @@ pub mod outcome;
 pub mod pixels;
 pub mod pool;
 pub mod render;
+pub mod report;
 pub mod scale;
 pub mod shutdown;
 pub mod spec;

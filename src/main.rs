@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             complain(&format!("the runtime cannot start: {error}"));
-            ExitCode::from(pixpipe::outcome::Exit::Retry.code())
+            ExitCode::from(pixpipe::report::Exit::Retry.code())
         }
     }
 }

@@ -75,6 +75,17 @@ pub enum Condition {
     Unchanged(String),
 }
 
+impl Condition {
+    /// How a write ended that was made on this condition, and was made.
+    #[must_use]
+    pub const fn met(&self) -> Written {
+        match self {
+            Self::Absent => Written::Created,
+            Self::Unchanged(_) => Written::Replaced,
+        }
+    }
+}
+
 /// An output on its way.
 #[derive(Debug)]
 pub struct Output {
@@ -104,8 +115,10 @@ pub struct Origin {
 /// How a conditional write ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
-    /// The output is there.
-    Done,
+    /// The output is there, and nothing was before.
+    Created,
+    /// The output is there. What it replaced had the `ETag` of the condition, or the store knows no conditions.
+    Replaced,
     /// The condition no longer held: somebody else wrote first.
     Raced,
 }

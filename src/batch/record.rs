@@ -120,6 +120,20 @@ struct Source {
     origin: Origin,
 }
 
+/// A source's file, and the room that it takes.
+struct File {
+    bytes: Vec<u8>,
+    room: Room,
+    origin: Origin,
+}
+
+/// What came of asking for a file.
+enum Downloaded {
+    NotModified,
+    FolderMarker,
+    File(File),
+}
+
 /// What came of asking for the source.
 enum Got {
     NotModified,
@@ -189,7 +203,7 @@ impl<S: Store> Record<'_, S> {
             Unchanged::Skip => common_source(&targets, &spec),
             Unchanged::Remake => None,
         };
-        let source = match self.source(unless.as_deref(), spec).await? {
+        let source = match self.source(unless.as_deref(), &spec).await? {
             // Another round wrote some outputs, and another task the others.
             Got::NotModified if !self.facts.outputs.is_empty() => return Ok(Round::Finished(Status::Written)),
             Got::NotModified => return Ok(Round::Finished(Status::Skipped(SkipReason::Unchanged))),
@@ -209,14 +223,25 @@ impl<S: Store> Record<'_, S> {
             join_all(writes.map(|(target, bytes)| self.write(target, bytes, &origin)).collect::<Vec<_>>()).await;
         add(&mut self.facts.put, start.elapsed());
         let mut has_raced = false;
+        let mut has_replaced = false;
         for written in writes {
-            match written? {
-                (key, Written::Done) if self.facts.outputs.iter().any(|written| written == key.as_str()) => {}
-                (key, Written::Done) => self.facts.outputs.push(key.as_str().to_owned()),
-                (_, Written::Raced) => has_raced = true,
+            let (key, written) = written?;
+            match written {
+                Written::Raced => has_raced = true,
+                Written::Created | Written::Replaced => {
+                    has_replaced |= written == Written::Replaced;
+                    if !self.facts.outputs.iter().any(|written| written == key.as_str()) {
+                        self.facts.outputs.push(key.as_str().to_owned());
+                    }
+                }
             }
         }
-        Ok(if has_raced { Round::Raced } else { Round::Finished(Status::Written) })
+        // An ETag is a hash of the contents. Where a source was changed and changed back meanwhile, the output that was
+        // replaced looked as it had before, but was of a newer source than this one.
+        if has_raced || (has_replaced && self.source_has_changed(&origin).await?) {
+            return Ok(Round::Raced);
+        }
+        Ok(Round::Finished(Status::Written))
     }
 
     async fn write(&self, target: Target, bytes: Vec<u8>, origin: &Origin) -> Result<(ObjectKey, Written), StoreError> {
@@ -239,51 +264,81 @@ impl<S: Store> Record<'_, S> {
     }
 
     /// The source, planned, unless it still has the `ETag` that is named.
-    async fn source(&mut self, unless: Option<&str>, spec: String) -> Result<Got, Failure> {
+    async fn source(&mut self, unless: Option<&str>, spec: &str) -> Result<Got, Failure> {
+        let budget = self.workshop.budget;
         let mut alone = None;
-        let mut broken = 0;
+        loop {
+            let File { bytes, room, origin } = match self.download(unless, spec, alone).await? {
+                Downloaded::NotModified => return Ok(Got::NotModified),
+                Downloaded::FolderMarker => return Ok(Got::FolderMarker),
+                Downloaded::File(file) => file,
+            };
+            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            let (bytes, plan) = self.plan(bytes).await?;
+            let room = budget.room_for_pixels(room, length, plan.memory_bytes()).await.map_err(too_many_pixels)?;
+            if let Some(room) = room {
+                return Ok(Got::Source(Box::new(Source { bytes, plan, room, origin })));
+            }
+            // It fits only when nothing else is there: not even this copy of its file.
+            drop(bytes);
+            alone = Some(budget.everything().await);
+        }
+    }
+
+    /// The source's file, asked for again where it broke off on the way. It waits for room, unless it is given some.
+    async fn download(
+        &mut self,
+        unless: Option<&str>,
+        spec: &str,
+        mut given: Option<Room>,
+    ) -> Result<Downloaded, Failure> {
+        let mut attempt = 1;
         loop {
             let start = Instant::now();
             let fetched = self.workshop.store.get(&self.object.bucket, &self.object.key, unless).await;
             add(&mut self.facts.get, start.elapsed());
-            let Fetch::Found(download) = fetched? else { return Ok(Got::NotModified) };
+            let Fetch::Found(download) = fetched? else { return Ok(Downloaded::NotModified) };
             let length = download.length_bytes();
             self.facts.source_bytes = Some(length);
             if self.object.is_folder_marker(Some(length)) {
-                return Ok(Got::FolderMarker);
+                return Ok(Downloaded::FolderMarker);
             }
             self.check_bytes(length)?;
             let origin = Origin {
                 source_etag: download.etag().to_owned(),
                 source_version_id: download.version_id().map(str::to_owned),
-                spec: spec.clone(),
+                spec: spec.to_owned(),
             };
-            let room = match alone.take() {
+            let room = match given.take() {
                 Some(room) => room,
                 None => self.workshop.budget.room_for_file(length).await.map_err(too_many_bytes)?,
             };
             let start = Instant::now();
             let bytes = download.bytes().await;
             add(&mut self.facts.get, start.elapsed());
-            let bytes = match bytes {
-                Ok(bytes) => bytes,
-                Err(StoreError::BrokenDownload(why)) if broken + 1 < MAX_DOWNLOADS => {
-                    broken += 1;
+            match bytes {
+                Ok(bytes) => return Ok(Downloaded::File(File { bytes, room, origin })),
+                Err(StoreError::BrokenDownload(why)) if attempt < MAX_DOWNLOADS => {
                     tracing::info!("s3://{}/{}: {why}; asking again", self.object.bucket, self.object.key);
-                    self.pause(broken).await;
-                    continue;
                 }
                 Err(error) => return Err(error.into()),
-            };
-            let (bytes, plan) = self.plan(bytes).await?;
-            let needed = plan.memory_bytes();
-            let room = self.workshop.budget.room_for_pixels(room, length, needed).await.map_err(too_many_pixels)?;
-            if let Some(room) = room {
-                return Ok(Got::Source(Box::new(Source { bytes, plan, room, origin })));
             }
-            // It fits only when nothing else is there: not even this copy of its file.
-            drop(bytes);
-            alone = Some(self.workshop.budget.everything().await);
+            drop(room);
+            self.pause(attempt).await;
+            attempt += 1;
+        }
+    }
+
+    /// Whether the source is no longer what an output was made of. A source that is gone leaves its output as it is.
+    async fn source_has_changed(&mut self, origin: &Origin) -> Result<bool, Failure> {
+        let start = Instant::now();
+        let object = self.object;
+        let fetched = self.workshop.store.get(&object.bucket, &object.key, Some(&origin.source_etag)).await;
+        add(&mut self.facts.get, start.elapsed());
+        match fetched {
+            Ok(Fetch::Found(_)) => Ok(true),
+            Ok(Fetch::NotModified) | Err(StoreError::NotFound(_)) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -113,7 +113,7 @@ impl DirStore {
         let json = serde_json::to_vec(&sidecar).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         write_file(&pending, &json).map_err(at(&pending))?;
         fs::rename(&pending, &sidecar_path).map_err(at(&sidecar_path))?;
-        Ok(Written::Done)
+        Ok(condition.met())
     }
 }
 
@@ -263,12 +263,12 @@ mod tests {
             origin: Origin { source_etag: format!("e{byte}"), source_version_id: None, spec: "s".into() },
         };
         assert_eq!(store.read_head(&bucket, &key), Ok(None));
-        assert_eq!(store.write(&output(1), &Condition::Absent), Ok(Written::Done));
+        assert_eq!(store.write(&output(1), &Condition::Absent), Ok(Written::Created));
         assert_eq!(store.write(&output(2), &Condition::Absent), Ok(Written::Raced));
         let head = store.read_head(&bucket, &key).expect("readable").expect("there");
         assert_eq!((head.source_etag.as_deref(), head.spec.as_deref()), (Some("e1"), Some("s")));
         let unchanged = Condition::Unchanged(head.etag.clone());
-        assert_eq!(store.write(&output(3), &unchanged), Ok(Written::Done));
+        assert_eq!(store.write(&output(3), &unchanged), Ok(Written::Replaced));
         assert_eq!(store.write(&output(4), &unchanged), Ok(Written::Raced));
         assert_eq!(fs::read(root.path().join("out/a/b.jpg")).expect("there"), [3]);
         fs::write(root.path().join("out/a/b.jpg"), [9, 9]).expect("writable");

@@ -220,7 +220,7 @@ impl Store for S3Store {
                 Condition::Unchanged(etag) => request().if_match(etag),
             };
             match conditional.customize().config_override(uploading()).send().await {
-                Ok(_) => return Ok(Written::Done),
+                Ok(_) => return Ok(condition.met()),
                 Err(error) if status(&error) == Some(501) => {
                     tracing::warn!(
                         "{place}: this store has no conditional writes; racing events can leave old outputs"
@@ -232,7 +232,7 @@ impl Store for S3Store {
             }
         }
         match request().customize().config_override(uploading()).send().await {
-            Ok(_) => Ok(Written::Done),
+            Ok(_) => Ok(Written::Replaced),
             Err(error) => Err(refusal(&error, &place)),
         }
     }

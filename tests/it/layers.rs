@@ -8,7 +8,7 @@ const LAYERS: [&[&str]; 4] = [
     &["config", "event", "geometry", "object", "spec"],
     &["codec", "color", "pixels", "render", "scale"],
     &["aws", "handback", "memory", "pool", "shutdown", "store", "telemetry"],
-    &["batch", "cli", "outcome"],
+    &["batch", "cli", "outcome", "report"],
 ];
 
 /// What the values and the pixels may not name: I/O, async, AWS; values neither codecs nor the clock.

@@ -8,5 +8,6 @@ mod hostile;
 mod layers;
 mod memory;
 mod process;
+mod race;
 mod s3;
 mod support;

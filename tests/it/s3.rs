@@ -205,7 +205,9 @@ fn without_skip_unchanged_every_output_is_made_again_under_the_same_condition() 
     let conditions: Vec<String> = writes(&server).iter().map(|put| put.header("if-match").to_owned()).collect();
     assert_eq!(conditions, [format!("\"{}\"", first.etag)]);
     let gets = server.requests_of(&Method::GET, "src", "a.jpg");
-    assert_eq!(gets.iter().map(|get| get.header("if-none-match")).collect::<Vec<_>>(), [""]);
+    let source = format!("\"{}\"", server.object("src", "a.jpg").etag);
+    let conditions: Vec<_> = gets.iter().map(|get| get.header("if-none-match")).collect();
+    assert_eq!(conditions, ["", &source], "all of it, and whether it is still that one after an output was replaced");
 }
 
 #[test]
@@ -280,6 +282,28 @@ fn an_output_that_another_task_wrote_in_between_is_not_overwritten_by_an_older_s
     let output = server.object("dest", "32x32/a.jpg");
     assert_eq!(output.bytes, newest.bytes);
     assert_eq!(output.metadata.get("source-etag").map(|etag| etag.trim_matches('"')), Some(new.etag.as_str()));
+}
+
+#[test]
+fn a_source_that_was_changed_and_changed_back_has_its_own_output() {
+    let server = with_one_photo();
+    let first = server.object("src", "a.jpg").bytes;
+    small_run(&server).run().expect_code(0);
+    let output = server.object("dest", "32x32/a.jpg");
+    server.put("src", "a.jpg", Upload::of(photos::jpeg(400, 300, 7)));
+    let gate = Gate::closed();
+    server.fault(faults::put("dest", "32x32/a.jpg"), Times::First(1), Fault::Hold(gate.clone()));
+
+    // One task has read the changed source and is about to write ...
+    let slow = small_run(&server).start();
+    gate.wait_for(1);
+    // ... when it is changed back, and another task finds the output that it should have.
+    server.put("src", "a.jpg", Upload::of(first));
+    assert_eq!(small_run(&server).run().expect_code(0).outcome("a.jpg"), outcome("skipped", "unchanged"));
+    gate.open();
+
+    assert_eq!(slow.finish().expect_code(0).outcome("a.jpg"), outcome("written", ""));
+    assert_eq!(server.object("dest", "32x32/a.jpg").bytes, output.bytes);
 }
 
 #[test]

@@ -1,0 +1,96 @@
+//! A record that goes back to a queue.
+
+use serde_json::{Map, Value, json};
+
+use super::{FailReason, Outcome, Queue, Status};
+use crate::handback::Message;
+
+/// The longest time that SQS hides a message.
+const MAX_DELAY_SECONDS: u16 = 900;
+/// How long a record is hidden that failed for the first time; each further time twice as long.
+const FIRST_DELAY_SECONDS: u16 = 15;
+impl Outcome {
+    /// The record as a message: a minimal S3 notification, which is accepted again. What named no object comes back as
+    /// it was received, as the member `entry`. Before a retry, a store that does not answer is given time; an interrupted
+    /// record is not delayed.
+    #[must_use]
+    pub fn to_message(&self, queue: Queue) -> Message {
+        let Status::Failed { reason, .. } = &self.status else {
+            return Message { body: String::new(), delay_seconds: 0 };
+        };
+        let mut pixpipe = json!({"attempts": self.attempts, "reason": reason.as_str()});
+        let record = if let Some(object) = &self.object {
+            let known = [
+                ("key", Some(Value::from(object.key.form_encoded()))),
+                ("size", object.size_bytes.map(Value::from)),
+                ("eTag", object.etag.clone().map(Value::from)),
+                ("versionId", object.version_id.clone().map(Value::from)),
+                ("sequencer", object.sequencer.clone().map(Value::from)),
+            ];
+            let known: Map<_, _> =
+                known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+            json!({
+                "eventSource": "aws:s3",
+                "eventName": "ObjectCreated:Put",
+                "s3": {"bucket": {"name": object.bucket.as_str()}, "object": known},
+                "pixpipe": pixpipe,
+            })
+        } else {
+            if let (Some(members), Some(received)) = (pixpipe.as_object_mut(), &self.received) {
+                members.insert("entry".to_owned(), received.clone());
+            }
+            json!({"pixpipe": pixpipe})
+        };
+        let doublings = self.attempts.saturating_sub(1).min(6);
+        let delay_seconds = match (queue, reason) {
+            (Queue::Retry, FailReason::StoreUnavailable | FailReason::Conflict) => {
+                (FIRST_DELAY_SECONDS << doublings).min(MAX_DELAY_SECONDS)
+            }
+            _ => 0,
+        };
+        Message { body: json!({"Records": [record]}).to_string(), delay_seconds }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{self, Entry, EntryKind};
+    use crate::object::{BucketName, ObjectKey, SourceObject};
+
+    #[test]
+    fn what_is_handed_back_is_accepted_again() {
+        let key = ObjectKey::parse("a b+ü%/1.jpg").expect("a key");
+        let object = SourceObject {
+            size_bytes: Some(7),
+            etag: Some("e".into()),
+            version_id: Some("v".into()),
+            sequencer: Some("00AA".into()),
+            ..SourceObject::new(BucketName::parse("photos").expect("a name"), key)
+        };
+        let failed = Outcome {
+            object: Some(object.clone()),
+            attempts: 2,
+            ..Outcome::of(Status::failed(FailReason::StoreUnavailable, "no answer"))
+        };
+        assert_eq!(failed.to_message(Queue::Failed).delay_seconds, 0);
+        let message = failed.to_message(Queue::Retry);
+        assert_eq!(message.delay_seconds, 30);
+        let entries = event::parse(&message.body, None).expect("a batch");
+        let [Entry { kind: EntryKind::Work(again), .. }] = entries.as_slice() else { panic!("{entries:?}") };
+        assert_eq!(*again, SourceObject { attempts: 2, ..object });
+        let body: Value = serde_json::from_str(&message.body).expect("JSON");
+        assert_eq!(body["Records"][0]["pixpipe"], json!({"attempts": 2, "reason": "store-unavailable"}));
+    }
+
+    #[test]
+    fn an_entry_that_is_nothing_comes_back_as_it_was() {
+        let invalid = Outcome {
+            received: Some(json!({"Key": 7})),
+            ..Outcome::of(Status::failed(FailReason::InvalidEntry, "\"key\" is a number"))
+        };
+        let body: Value = serde_json::from_str(&invalid.to_message(Queue::Failed).body).expect("JSON");
+        let expected = json!({"attempts": 1, "reason": "invalid-entry", "entry": {"Key": 7}});
+        assert_eq!(body["Records"][0]["pixpipe"], expected);
+    }
+}
