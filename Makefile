@@ -7,10 +7,10 @@ VENV := target/venv
 BIN := target/release/pixpipe
 DEMO := STORE=dir:. DEST_BUCKET=target DEST_PREFIX=demo/ SIZES=224,299 LOG_FORMAT=text
 
-.PHONY: help tools build demo test lint goldens parity ministack pipe bench fuzz clean
+.PHONY: help tools build demo test lint goldens parity ministack pipe image image-test bench fuzz clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
 tools: ## install what the build needs beside Rust: a C compiler, cmake and nasm
 	@missing=""; for tool in cc cmake nasm; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
@@ -54,6 +54,12 @@ ministack: ## the binary against ministack: S3 with checksums, conditions and IA
 
 pipe: ## the Terraform module: mocked plans, service models, policies, seeded mistakes (needs terraform and node)
 	tests/pipe/check.sh
+
+image: ## the container image with docker, podman or buildah, and its compressed size
+	image/build.sh
+
+image-test: image ## what is in the image, and that it runs without rights, files or a writable path
+	$(PYTHON) tests/image.py
 
 bench: build ## criterion per stage, then the peers over PHOTOS: benches/README.md
 	PIXPIPE_BENCH_PHOTOS=$(PHOTOS) cargo bench --bench stages
