@@ -7,7 +7,7 @@ VENV := target/venv
 BIN := target/release/pixpipe
 DEMO := STORE=dir:. DEST_BUCKET=target DEST_PREFIX=demo/ SIZES=224,299 LOG_FORMAT=text
 
-.PHONY: help tools build demo test lint goldens parity ministack pipe image image-test bench fuzz clean
+.PHONY: help tools build demo test lint goldens parity ministack pipe image image-test sbom bench fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -60,6 +60,9 @@ image: ## the container image with docker, podman or buildah, and its compressed
 
 image-test: image ## what is in the image, and that it runs without rights, files or a writable path
 	$(PYTHON) tests/image.py
+
+sbom: ## target/sbom.cdx.json: what the binary is made of, C libraries included
+	$(PYTHON) image/sbom.py
 
 bench: build ## criterion per stage, then the peers over PHOTOS: benches/README.md
 	PIXPIPE_BENCH_PHOTOS=$(PHOTOS) cargo bench --bench stages
