@@ -7,7 +7,7 @@ VENV := target/venv
 BIN := target/release/pixpipe
 DEMO := STORE=dir:. DEST_BUCKET=target DEST_PREFIX=demo/ SIZES=224,299 LOG_FORMAT=text
 
-.PHONY: help tools build demo test lint goldens parity ministack pipe image image-test sbom bench fuzz clean
+.PHONY: help tools build demo test lint chaos goldens parity ministack pipe image image-test sbom bench fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -34,19 +34,24 @@ $(VENV)/ok: testdata/requirements.txt
 
 test: tools goldens ## everything: unit, property and behaviour tests, real S3 servers, Pillow
 	cargo test --locked
+	cargo test --locked --features fault-switch --test chaos
 	$(MAKE) parity
 	$(MAKE) ministack
 
 lint: tools ## formatting, clippy and docs, all without a warning
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 goldens: $(VENV)/ok ## see that the goldens are what Pillow makes
 	$(VENV)/bin/python testdata/make_goldens.py --check
 
+chaos: tools ## 200 batches through every fault, and a model of two racing tasks in every order: about half an hour
+	CHAOS_BATCHES=200 cargo test --locked --features fault-switch --test chaos storm -- --nocapture
+	cargo test --locked --test it race -- --ignored --nocapture
+
 parity: $(VENV)/ok ## compare with Pillow on PHOTOS: every filter, fit and size
-	cargo build --locked
+	cargo test --locked --no-run --test it # and with it the program, in the very build that was tested
 	$(VENV)/bin/python tests/parity/parity.py --binary target/debug/pixpipe $(PHOTOS)
 
 ministack: ## the binary against ministack: S3 with checksums, conditions and IAM enforced

@@ -1,5 +1,6 @@
 //! Records → outcomes: bounded, in any order, each on its own.
 
+mod alone;
 mod record;
 
 use std::cell::RefCell;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
+use crate::child::Program;
 use crate::codec::CodecError;
 use crate::config::Config;
 use crate::event::{Entry, EntryKind, SkipReason};
@@ -32,6 +34,10 @@ pub struct Workshop<'a, S> {
     pub pool: &'a Pool<Worker>,
     /// Room for files and pixels.
     pub budget: &'a Budget,
+    /// What all of the process may use, in bytes.
+    pub memory_bytes: u64,
+    /// What works on a record that was tried before; without it the caller's own process does.
+    pub again: Option<&'a Program>,
     /// What is to be made, and within which limits.
     pub config: &'a Config,
     /// Records in flight at most.
@@ -55,6 +61,9 @@ pub fn would_loop(object: &SourceObject, config: &Config) -> bool {
 
 /// Works on all entries; hands each outcome to `tell` as soon as there is one.
 ///
+/// Records that were tried before come last, one at a time, each in a process of its own: what ended a whole process
+/// then ends only its own, and nothing is under way beside it.
+///
 /// After the first signal nothing new begins, and what is in flight has the grace of the configuration; after that, or
 /// a second signal, it is interrupted.
 pub async fn run<S: Store>(
@@ -76,6 +85,8 @@ pub async fn run<S: Store>(
             }
         }
     }
+    // In the order of the batch otherwise.
+    waiting.make_contiguous().sort_by_key(|(_, object)| was_tried(object));
     let mut in_flight = FuturesUnordered::new();
     let mut names: BTreeMap<usize, (String, SourceObject)> = BTreeMap::new();
     let mut number = 0;
@@ -84,9 +95,16 @@ pub async fn run<S: Store>(
     let mut is_draining = false;
     loop {
         while !is_draining && in_flight.len() < workshop.concurrency {
-            let Some((pointer, object)) = waiting.pop_front() else { break };
+            let starts = |(_, object): &mut (String, SourceObject)| in_flight.is_empty() || !was_tried(object);
+            let Some((pointer, object)) = waiting.pop_front_if(starts) else { break };
             names.insert(number, (pointer, object.clone()));
-            in_flight.push(async move { (number, record::work(workshop, &object).await) });
+            in_flight.push(async move {
+                let made = match workshop.again {
+                    Some(program) if was_tried(&object) => alone::work(workshop, program, &object).await,
+                    _ => record::work(workshop, &object).await,
+                };
+                (number, made)
+            });
             number += 1;
         }
         if in_flight.is_empty() {
@@ -123,6 +141,10 @@ pub async fn run<S: Store>(
         let attempts = object.attempts;
         tell(Outcome { attempts, ..outcome(pointer, object, interrupted(), Facts::default()) });
     }
+}
+
+const fn was_tried(object: &SourceObject) -> bool {
+    object.attempts > 0
 }
 
 fn outcome(pointer: String, object: SourceObject, status: Status, facts: Facts) -> Outcome {

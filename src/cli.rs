@@ -5,10 +5,9 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use aws_config::SdkConfig;
-
 use crate::aws::{self, ConnectError};
 use crate::batch::{self, Workshop, is_own_output, would_loop};
+use crate::child::Program;
 use crate::config::{Config, HandBack, StoreKind, VARIABLES};
 use crate::event::{self, Entry, EntryKind};
 use crate::handback::{Message, Queues};
@@ -42,7 +41,7 @@ pub async fn run(args: &[OsString], vars: Vec<(OsString, OsString)>, signals: &m
             return Exit::Usage;
         }
     };
-    let config = match Config::from_vars(vars) {
+    let config = match Config::from_vars(vars.clone()) {
         Ok(config) => config,
         Err(faults) => {
             for fault in faults {
@@ -63,30 +62,48 @@ pub async fn run(args: &[OsString], vars: Vec<(OsString, OsString)>, signals: &m
         return say(&preview(&config, &entries, &machine));
     }
     telemetry::start(config.log_format, config.log_filter.clone());
-    let aws = match aws_config(&config).await {
-        Ok(aws) => aws,
+    let world = match World::connect(&config).await {
+        Ok(world) => world,
         Err(error) => {
             complain(&error.to_string());
             return Exit::Config;
         }
     };
-    let queues = aws.as_ref().map(Queues::new);
-    let job = Job { config: &config, machine: &machine, queues: queues.as_ref(), random_seed };
-    match (&config.store, &aws) {
-        (StoreKind::S3, Some(aws)) => work(&S3Store::new(aws), entries, signals, &job).await,
-        (StoreKind::Dir(path), _) => work(&DirStore::new(path.clone()), entries, signals, &job).await,
-        // S3 always has a configuration by now.
-        (StoreKind::S3, None) => Exit::Config,
+    let again = Program::new(vars);
+    let job = Job { config: &config, machine: &machine, queues: world.queues.as_ref(), again: &again, random_seed };
+    match &world.store {
+        AnyStore::S3(store) => work(store, entries, signals, &job).await,
+        AnyStore::Dir(store) => work(store, entries, signals, &job).await,
     }
 }
 
-/// What every client is made of, where one is needed; made once, so that credentials are fetched once.
-async fn aws_config(config: &Config) -> Result<Option<SdkConfig>, ConnectError> {
-    let HandBack { retry_url, failed_url, .. } = &config.hand_back;
-    if config.store == StoreKind::S3 || retry_url.is_some() || failed_url.is_some() {
-        aws::sdk_config().await.map(Some)
-    } else {
-        Ok(None)
+/// What the program talks to.
+struct World {
+    store: AnyStore,
+    queues: Option<Queues>,
+}
+
+enum AnyStore {
+    S3(S3Store),
+    Dir(DirStore),
+}
+
+impl World {
+    /// One configuration for store and queues, so that credentials are fetched once; none where neither is AWS's.
+    async fn connect(config: &Config) -> Result<Self, ConnectError> {
+        let HandBack { retry_url, failed_url, .. } = &config.hand_back;
+        let has_queue = retry_url.is_some() || failed_url.is_some();
+        match &config.store {
+            StoreKind::S3 => {
+                let aws = aws::sdk_config().await?;
+                let queues = has_queue.then(|| Queues::new(&aws));
+                Ok(Self { store: AnyStore::S3(S3Store::new(&aws)), queues })
+            }
+            StoreKind::Dir(path) => {
+                let queues = if has_queue { Some(Queues::new(&aws::sdk_config().await?)) } else { None };
+                Ok(Self { store: AnyStore::Dir(DirStore::new(path.clone())), queues })
+            }
+        }
     }
 }
 
@@ -95,6 +112,7 @@ struct Job<'a> {
     config: &'a Config,
     machine: &'a Machine,
     queues: Option<&'a Queues>,
+    again: &'a Program,
     random_seed: u64,
 }
 
@@ -120,7 +138,7 @@ impl Machine {
 }
 
 async fn work<S: Store>(store: &S, entries: Vec<Entry>, signals: &mut Signals, job: &Job<'_>) -> Exit {
-    let Job { config, machine, queues, random_seed } = *job;
+    let Job { config, machine, queues, again, random_seed } = *job;
     let start = Instant::now();
     let mut report = Report::default();
     let mut unfinished = Vec::new();
@@ -128,6 +146,8 @@ async fn work<S: Store>(store: &S, entries: Vec<Entry>, signals: &mut Signals, j
         store,
         pool: &Pool::new(machine.threads, CPU_LIMIT, Renderer::try_new),
         budget: &Budget::new(machine.memory_bytes),
+        memory_bytes: machine.memory_bytes,
+        again: Some(again),
         config,
         concurrency: machine.concurrency,
         random: &RefCell::new(fastrand::Rng::with_seed(random_seed)),

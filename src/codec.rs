@@ -5,6 +5,8 @@
 
 mod bmp;
 mod chunks;
+#[cfg(feature = "fault-switch")]
+mod fault;
 mod gif;
 mod jpeg;
 mod npy;
@@ -56,6 +58,9 @@ pub enum Format {
 }
 
 impl Format {
+    /// Every format.
+    pub const ALL: [Self; 6] = [Self::Jpeg, Self::Png, Self::Webp, Self::Gif, Self::Bmp, Self::Tiff];
+
     /// The stable text of the log.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -177,6 +182,8 @@ impl Codecs {
     /// # Errors
     /// [`CodecError`] about reading.
     pub fn header(bytes: &[u8]) -> Result<Header, CodecError> {
+        #[cfg(feature = "fault-switch")]
+        fault::trip(bytes);
         match Format::sniff(bytes)? {
             Format::Jpeg => jpeg::header(bytes),
             Format::Png => png::header(bytes),

@@ -85,6 +85,10 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
+    /// Every reason.
+    pub const ALL: [Self; 6] =
+        [Self::TestEvent, Self::NotCreated, Self::FolderMarker, Self::Duplicate, Self::OwnOutput, Self::Unchanged];
+
     /// The stable text of the log.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

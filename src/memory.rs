@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const PAGE_BYTES: u64 = 4096;
 /// What the process takes before it has any work: the binary, the HTTP client with its TLS roots, stacks and codec
 /// handles. Measured: 19 MiB resident at most after a first request over HTTP.
-const BASE_BYTES: u64 = 24 << 20;
+pub const BASE_BYTES: u64 = 24 << 20;
 /// The share of what is left that is given out; allocators keep some of what they get back.
 const GIVEN_OUT_PERCENT: u64 = 85;
 /// The share of the budget that holds files; the rest holds pixels.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::codec::Format;
 use crate::event::SkipReason;
 use crate::object::SourceObject;
 
@@ -131,7 +132,7 @@ pub struct Facts {
     /// Height as stored, in pixels.
     pub source_height: Option<u32>,
     /// Its format.
-    pub format: Option<&'static str>,
+    pub format: Option<Format>,
     /// Why its ICC profile was ignored, if it was.
     pub broken_profile: Option<String>,
     /// Time spent on requests for the source.

@@ -352,7 +352,7 @@ impl<S: Store> Record<'_, S> {
         let (bytes, planned) = job.await?;
         let plan = planned?;
         let header = plan.header();
-        self.facts.format = Some(header.format.as_str());
+        self.facts.format = Some(header.format);
         self.facts.source_width = Some(header.size.width());
         self.facts.source_height = Some(header.size.height());
         Ok((bytes, plan))

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{Outcome, Status};
+use super::{Facts, FailReason, Outcome, Status};
+use crate::codec::Format;
+use crate::event::SkipReason;
 
 impl Outcome {
     /// The log line: one JSON document.
@@ -39,7 +41,7 @@ impl Outcome {
             ("source_bytes", facts.source_bytes.map(Value::from)),
             ("source_width", facts.source_width.map(Value::from)),
             ("source_height", facts.source_height.map(Value::from)),
-            ("format", facts.format.map(Value::from)),
+            ("format", facts.format.map(|format| format.as_str().into())),
             ("broken_profile", facts.broken_profile.clone().map(Value::from)),
             ("get_ms", facts.get.map(milliseconds)),
             ("decode_ms", facts.decode.map(milliseconds)),
@@ -49,6 +51,42 @@ impl Outcome {
         ];
         line.extend(known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
         Value::Object(line)
+    }
+
+    /// What a log line says of its record; nothing where it is none.
+    #[must_use]
+    pub fn from_json(line: &Value) -> Option<(Status, Facts)> {
+        let text = |name: &str| line.get(name).and_then(Value::as_str);
+        let reason = text("reason");
+        let status = match text("status")? {
+            "written" => Status::Written,
+            "skipped" => Status::Skipped(SkipReason::ALL.into_iter().find(|known| Some(known.as_str()) == reason)?),
+            "failed" => Status::failed(
+                FailReason::ALL.into_iter().find(|known| Some(known.as_str()) == reason)?,
+                text("detail").unwrap_or_default(),
+            ),
+            _ => return None,
+        };
+        let time = |name: &str| {
+            let milliseconds = line.get(name)?.as_f64()?;
+            Duration::try_from_secs_f64(milliseconds / 1000.0).ok()
+        };
+        let pixels = |name: &str| line.get(name)?.as_u64()?.try_into().ok();
+        let outputs = line.get("outputs").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let facts = Facts {
+            outputs: outputs.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            source_bytes: line.get("source_bytes").and_then(Value::as_u64),
+            source_width: pixels("source_width"),
+            source_height: pixels("source_height"),
+            format: Format::ALL.into_iter().find(|known| Some(known.as_str()) == text("format")),
+            broken_profile: text("broken_profile").map(str::to_owned),
+            get: time("get_ms"),
+            decode: time("decode_ms"),
+            resize: time("resize_ms"),
+            encode: time("encode_ms"),
+            put: time("put_ms"),
+        };
+        Some((status, facts))
     }
 
     /// The log line for people.
@@ -91,5 +129,34 @@ mod tests {
         });
         assert_eq!(line.to_json(), expected);
         assert_eq!(line.to_text(), "failed  entry /0: truncated: the file ends");
+    }
+
+    #[test]
+    fn a_line_is_read_as_it_was_written() {
+        let facts = Facts {
+            outputs: vec!["224x224/a \u{1f4f7}.jpg".into(), "299x299/a.jpg".into()],
+            source_bytes: Some(u64::MAX),
+            source_width: Some(4032),
+            source_height: Some(3024),
+            format: Some(Format::Jpeg),
+            broken_profile: Some("too short".into()),
+            get: Some(Duration::from_micros(12_340)),
+            decode: Some(Duration::from_micros(10)),
+            resize: Some(Duration::ZERO),
+            encode: Some(Duration::from_hours(1)),
+            put: None,
+        };
+        let mut statuses = vec![Status::Written];
+        statuses.extend(SkipReason::ALL.map(Status::Skipped));
+        statuses.extend(FailReason::ALL.map(|reason| Status::failed(reason, "why \"so\"")));
+        for status in statuses {
+            let outcome = Outcome { facts: facts.clone(), ..Outcome::of(status.clone()) };
+            assert_eq!(Outcome::from_json(&outcome.to_json()), Some((status, facts.clone())));
+        }
+        for other in
+            [json!({"_aws": {}}), json!({"status": "done"}), json!({"status": "failed", "reason": "x"}), json!(7)]
+        {
+            assert_eq!(Outcome::from_json(&other), None, "{other}");
+        }
     }
 }

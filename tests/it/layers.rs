@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 4] = [
     &["config", "event", "geometry", "object", "spec"],
     &["codec", "color", "pixels", "render", "scale"],
-    &["aws", "handback", "memory", "pool", "shutdown", "store", "telemetry"],
+    &["aws", "child", "handback", "memory", "pool", "shutdown", "store", "telemetry"],
     &["batch", "cli", "outcome", "report"],
 ];
 

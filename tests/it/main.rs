@@ -4,10 +4,12 @@
 mod faults;
 mod fuzz_corpus;
 mod goldens;
+mod handback;
 mod hostile;
 mod layers;
 mod memory;
 mod process;
 mod race;
 mod s3;
+#[expect(dead_code, reason = "shared with tests/chaos: each uses a part that the other does not")]
 mod support;

@@ -656,6 +656,30 @@ fn with_folders_as_buckets_the_outputs_lie_beside_the_sources() {
 }
 
 #[test]
+fn a_program_that_is_killed_leaves_whole_outputs_in_its_folders_and_the_next_finishes_the_work() {
+    for killed_at in 0..6 {
+        let folders = Folders::new();
+        let keys: Vec<String> = (0..8).map(|number| format!("{number}.png")).collect();
+        for (key, seed) in keys.iter().zip(1..) {
+            folders.put(key, &photos::png(64, 48, seed));
+        }
+        let batch = entries(&keys.iter().map(|key| ("src", key.as_str())).collect::<Vec<_>>());
+        let run = || folders.run().env("SIZES", "32,640").env("CONCURRENCY", "2").batch(&batch);
+        let running = run().start();
+        // While the others are on their way.
+        running.wait_for_line(&format!("/{killed_at}.png"));
+        running.signal(Signal::KILL);
+        running.finish();
+        let whole = |path: &std::path::PathBuf| drop(photos::decode_jpeg(&fs::read(path).expect("a file")));
+        folders.written().iter().for_each(whole);
+        run().run().expect_code(0);
+        let written = folders.written();
+        assert_eq!(written.len(), 16, "killed at {killed_at}: {written:?}");
+        written.iter().for_each(whole);
+    }
+}
+
+#[test]
 fn a_key_or_bucket_that_leads_out_of_the_folders_fails_that_record_alone() {
     let folders = Folders::new();
     let photo = photos::png(64, 48, 3);

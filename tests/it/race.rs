@@ -229,6 +229,8 @@ impl Tools {
             store: &Seen { task: number, world },
             pool: &self.pool,
             budget: &self.budget,
+            memory_bytes: 1 << 30,
+            again: None,
             config: &self.config,
             concurrency: 1,
             random: &random,

@@ -36,6 +36,8 @@ pub(crate) enum Fault {
     TrickleBody,
     /// The lowest bit of the byte in the middle is the other way round; headers are as they were.
     FlipBit,
+    /// Of the messages of one request, every second is refused, as the queue's own fault.
+    RefuseHalf,
     /// Nothing goes wrong, but the body of the request is taken in evenly over so much time.
     SlowUpload(Duration),
     /// Nothing goes wrong, but the request waits for [`Gate::open`].
@@ -79,6 +81,11 @@ pub(crate) fn put(bucket: &'static str, key: &str) -> Target {
     Target { method: Method::PUT, bucket, key: Key::Is(key.to_owned()), only_conditional: false }
 }
 
+/// Requests to the queues.
+pub(crate) fn queues() -> Target {
+    under(Method::POST, "", "")
+}
+
 /// Requests of one method to every key with the prefix; an empty prefix means the whole bucket.
 pub(crate) fn under(method: Method, bucket: &'static str, prefix: &str) -> Target {
     Target { method, bucket, key: Key::StartsWith(prefix.to_owned()), only_conditional: false }
@@ -90,7 +97,8 @@ impl Target {
         Self { only_conditional: true, ..self }
     }
 
-    fn names(&self, request: &Request) -> bool {
+    /// Whether a request is one of these.
+    pub(crate) fn names(&self, request: &Request) -> bool {
         let key_fits = match &self.key {
             Key::Is(key) => *key == request.key,
             Key::StartsWith(prefix) => request.key.starts_with(prefix),

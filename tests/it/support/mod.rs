@@ -5,6 +5,7 @@ pub(crate) mod credentials;
 pub(crate) mod emf;
 pub(crate) mod faults;
 pub(crate) mod photos;
+pub(crate) mod queue;
 pub(crate) mod run;
 pub(crate) mod s3;
 pub(crate) mod server;

@@ -43,6 +43,15 @@ impl Pixpipe {
             .env("DEST_BUCKET", "dest")
     }
 
+    /// With the queues `retry` and `failed` at the same endpoint.
+    pub(crate) fn with_queues(self) -> Self {
+        let endpoint = self.command.get_envs().find(|(name, _)| *name == "AWS_ENDPOINT_URL_S3");
+        let endpoint = endpoint.and_then(|(_, value)| value?.to_str()).expect("with_s3 comes first").to_owned();
+        self.env("AWS_ENDPOINT_URL_SQS", &endpoint)
+            .env("RETRY_QUEUE_URL", &format!("{endpoint}/000000000000/retry"))
+            .env("FAILED_QUEUE_URL", &format!("{endpoint}/000000000000/failed"))
+    }
+
     /// With the folders in `root` as buckets, writing to the folder `dest`.
     pub(crate) fn with_folders(root: &Path) -> Self {
         Self::bare().env("STORE", &format!("dir:{}", root.display())).env("DEST_BUCKET", "dest")
@@ -77,6 +86,15 @@ impl Pixpipe {
         self
     }
 
+    /// Gives this process and those that it starts so much address space each.
+    pub(crate) fn limit_address_space(self, kibibytes: u32) -> Self {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -v {kibibytes} && exec \"$0\"")]).arg(self.command.get_program());
+        limited.env_clear().envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { command: limited }
+    }
+
     /// Runs to the end.
     pub(crate) fn run(self) -> Finished {
         self.start().finish()
@@ -104,6 +122,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// The process.
+    pub(crate) const fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid, signal).expect("a running child can be signalled");
@@ -112,6 +135,11 @@ impl Running {
     /// Returns when one line of the diagnostics has `text` in it.
     pub(crate) fn wait_for_diagnostic(&self, text: &str) {
         assert!(self.stderr.wait_for(text), "no {text:?} in the diagnostics:\n{}", self.stderr.text());
+    }
+
+    /// Returns when one line of standard output has `text` in it.
+    pub(crate) fn wait_for_line(&self, text: &str) {
+        assert!(self.stdout.wait_for(text), "no {text:?} on standard output:\n{}", self.stdout.text());
     }
 
     /// Waits for the end.

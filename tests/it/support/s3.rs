@@ -129,6 +129,13 @@ impl Memory {
         bucket.objects.get(key).and_then(|versions| versions.last()).cloned().ok_or(Refusal::NoSuchKey)
     }
 
+    /// All versions, the oldest first; none where there is no such object.
+    pub(crate) fn versions(&self, bucket: &str, key: &str) -> Vec<Object> {
+        let contents = self.lock();
+        let versions = contents.buckets.get(bucket).and_then(|bucket| bucket.objects.get(key));
+        versions.cloned().unwrap_or_default()
+    }
+
     /// Writes one object where `condition` holds; look and write are one step, so that of racing writers one wins.
     pub(crate) fn put(
         &self,

@@ -1,7 +1,8 @@
-//! The S3 of the tests over real HTTP on the loopback: signatures checked, requests logged, faults in front.
+//! The S3 and the queues of the tests over real HTTP on the loopback: signatures checked, requests logged, faults in front.
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,10 +14,12 @@ use hyper::{HeaderMap, Method, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
 use super::faults::{Body, Fault, Faults, Target, Times, error_answer, spoil};
+use super::queue::{self, Queues};
 use super::run::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 use super::s3::{Backend, Condition, Memory, Object, Upload};
 
@@ -51,10 +54,23 @@ pub(crate) struct S3Server {
 /// What every connection sees.
 struct Front {
     memory: Memory,
+    queues: Queues,
     service: S3Service,
     faults: Faults,
     requests: Mutex<Vec<Request>>,
+    connections: AtomicUsize,
+    hooks: Mutex<Vec<(When, Hook)>>,
 }
+
+enum When {
+    /// So many requests have come since the start.
+    Number(usize),
+    /// Such a request comes.
+    Request(Target),
+}
+
+/// What happens when a certain request comes.
+type Hook = Box<dyn FnOnce() + Send>;
 
 impl S3Server {
     /// Starts a server without buckets on a free port of the loopback.
@@ -62,8 +78,15 @@ impl S3Server {
         let memory = Memory::default();
         let mut builder = S3ServiceBuilder::new(Backend(memory.clone()));
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
-        let front =
-            Arc::new(Front { memory, service: builder.build(), faults: Faults::default(), requests: Mutex::default() });
+        let front = Arc::new(Front {
+            memory,
+            queues: Queues::default(),
+            service: builder.build(),
+            faults: Faults::default(),
+            requests: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            hooks: Mutex::default(),
+        });
 
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -112,6 +135,36 @@ impl S3Server {
         })
     }
 
+    /// Every version of an object, the oldest first.
+    pub(crate) fn versions(&self, bucket: &str, key: &str) -> Vec<Object> {
+        self.front.memory.versions(bucket, key)
+    }
+
+    /// Calls `hook` once, when so many more requests have come and before the last of them is answered.
+    pub(crate) fn after_requests(&self, requests: usize, hook: impl FnOnce() + Send + 'static) {
+        let at = self.front.requests().len() + requests;
+        self.hook(When::Number(at), hook);
+    }
+
+    /// Calls `hook` once, when such a request comes and before it is answered.
+    pub(crate) fn at_request(&self, target: Target, hook: impl FnOnce() + Send + 'static) {
+        self.hook(When::Request(target), hook);
+    }
+
+    fn hook(&self, when: When, hook: impl FnOnce() + Send + 'static) {
+        self.front.hooks.lock().unwrap_or_else(PoisonError::into_inner).push((when, Box::new(hook)));
+    }
+
+    /// Forgets what was to happen at requests that have not come.
+    pub(crate) fn clear_hooks(&self) {
+        self.front.hooks.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The store behind the server.
+    pub(crate) fn memory(&self) -> Memory {
+        self.front.memory.clone()
+    }
+
     /// Removes an object without a request.
     pub(crate) fn delete(&self, bucket: &str, key: &str) {
         self.front.memory.delete(bucket, key);
@@ -120,6 +173,11 @@ impl S3Server {
     /// The keys of a bucket, in order.
     pub(crate) fn keys(&self, bucket: &str) -> Vec<String> {
         self.front.memory.keys(bucket)
+    }
+
+    /// The bodies of all messages in a queue, which are taken out.
+    pub(crate) fn take_messages(&self, queue: &str) -> Vec<Value> {
+        self.front.queues.take(queue)
     }
 
     /// Adds a fault to the script.
@@ -144,6 +202,11 @@ impl S3Server {
         requests
     }
 
+    /// How many connections were made since the start.
+    pub(crate) fn connections(&self) -> usize {
+        self.front.connections.load(Ordering::Relaxed)
+    }
+
     /// Empties the log of requests.
     pub(crate) fn forget_requests(&self) {
         self.front.requests().clear();
@@ -151,6 +214,26 @@ impl S3Server {
 }
 
 impl Front {
+    /// Notes a request, and calls the hooks that have waited for it.
+    fn log(&self, request: &Request) {
+        let number = {
+            let mut requests = self.requests();
+            requests.push(request.clone());
+            requests.len()
+        };
+        let due: Vec<_> = {
+            let mut hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_due = |when: &When| match when {
+                When::Number(at) => *at <= number,
+                When::Request(target) => target.names(request),
+            };
+            hooks.extract_if(.., |(when, _)| is_due(when)).collect()
+        };
+        for (_, hook) in due {
+            hook();
+        }
+    }
+
     fn requests(&self) -> std::sync::MutexGuard<'_, Vec<Request>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -159,7 +242,10 @@ impl Front {
 async fn accept(listener: TcpListener, front: Arc<Front>) -> Infallible {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(converse(stream, Arc::clone(&front)))),
+            Ok((stream, _)) => {
+                front.connections.fetch_add(1, Ordering::Relaxed);
+                drop(tokio::spawn(converse(stream, Arc::clone(&front))));
+            }
             Err(error) => panic!("the test's S3 cannot accept a connection: {error}"),
         }
     }
@@ -177,7 +263,7 @@ async fn converse(stream: TcpStream, front: Arc<Front>) {
 
 async fn answer(request: hyper::Request<Incoming>, front: Arc<Front>) -> io::Result<Response<Body>> {
     let seen = seen(&request);
-    front.requests().push(seen.clone());
+    front.log(&seen);
     let fault = front.faults.take(&seen);
     match &fault {
         Some(Fault::Answer(status, code)) => {
@@ -190,6 +276,14 @@ async fn answer(request: hyper::Request<Incoming>, front: Arc<Front>) -> io::Res
         _ => {}
     }
 
+    if queue::is_for_queues(request.headers()) {
+        let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+        let answer = front.queues.answer(&body, matches!(fault, Some(Fault::RefuseHalf)));
+        if matches!(fault, Some(Fault::LoseAnswer)) {
+            return Err(io::Error::other("answer lost by the test's script"));
+        }
+        return Ok(spoil(Response::new(()), &answer, fault.as_ref()));
+    }
     let request = match fault {
         Some(Fault::SlowUpload(time)) => taken_in_slowly(request, time).await?,
         _ => request.map(s3s::Body::from),

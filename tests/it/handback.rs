@@ -1,0 +1,257 @@
+//! The end of the process: what is unfinished goes back to a queue, in every order of signals and failures.
+
+use hyper::Method;
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::credentials::ContainerCredentials;
+use crate::support::faults::{self, Fault, Gate, Times};
+use crate::support::photos;
+use crate::support::run::{Finished, Pixpipe, Running, entries, text};
+use crate::support::s3::Upload;
+use crate::support::server::S3Server;
+
+const PHOTOS: [&str; 3] = ["a.jpg", "b.jpg", "c.jpg"];
+const TRUNCATED: &str = "truncated.jpg";
+
+fn with_photos() -> S3Server {
+    let server = S3Server::with_buckets();
+    for (key, seed) in PHOTOS.into_iter().zip(1..) {
+        server.put("src", key, Upload::of(photos::jpeg(64, 48, seed)));
+    }
+    let photo = photos::jpeg(64, 48, 9);
+    server.put("src", TRUNCATED, Upload::of(&photo[..photo.len() / 2]));
+    server
+}
+
+fn run(server: &S3Server, keys: &[&str]) -> Pixpipe {
+    let batch = entries(&keys.iter().map(|key| ("src", *key)).collect::<Vec<_>>());
+    Pixpipe::with_s3(server.endpoint()).with_queues().env("SIZES", "32").batch(&batch)
+}
+
+/// Every read of this photo loses its race: worth retrying, without the pauses of a store that does not answer.
+fn never_written(server: &S3Server, key: &str) {
+    let lost = Fault::Answer(412, "PreconditionFailed");
+    server.fault(faults::put("dest", &format!("32x32/{key}")), Times::Always, lost);
+}
+
+/// Keys, reasons and attempts of the messages in a queue, in order of the keys.
+fn told(server: &S3Server, queue: &str) -> Vec<(String, String, u64)> {
+    let messages = server.take_messages(queue);
+    let mut told: Vec<_> = messages
+        .iter()
+        .map(|message| {
+            let record = &message["Records"][0];
+            let attempts = record["pixpipe"]["attempts"].as_u64().expect("a count");
+            (text(&record["s3"]["object"], "key").to_owned(), text(&record["pixpipe"], "reason").to_owned(), attempts)
+        })
+        .collect();
+    told.sort();
+    told
+}
+
+fn one(key: &str, reason: &str, attempts: u64) -> Vec<(String, String, u64)> {
+    vec![(key.to_owned(), reason.to_owned(), attempts)]
+}
+
+#[test]
+fn each_row_of_the_exit_codes_holds_with_and_without_each_queue() {
+    let (retry, failed) = ("RETRY_QUEUE_URL", "FAILED_QUEUE_URL");
+    let (good, bad, again) = ("a.jpg", TRUNCATED, "b.jpg");
+    // The records; the queue that is not set; the exit code; how many were handed back.
+    let cases: [(&[&str], Option<&str>, i32, u64); 11] = [
+        (&[good], None, 0, 0),
+        (&[good, bad], None, 0, 1),
+        (&[good, again], None, 0, 1),
+        (&[good, bad, again], None, 0, 2),
+        (&[good, bad], Some(failed), 1, 0),
+        (&[good, again], Some(retry), 75, 0),
+        (&[good, bad, again], Some(retry), 75, 1),
+        (&[good, bad, again], Some(failed), 1, 1),
+        (&[good, bad], Some(retry), 0, 1),
+        (&[good, again], Some(failed), 0, 1),
+        (&[], None, 0, 0),
+    ];
+    for (keys, missing, code, handed_back) in cases {
+        let server = with_photos();
+        never_written(&server, again);
+        let run = run(&server, keys);
+        let run = missing.into_iter().fold(run, Pixpipe::without);
+        let finished = run.run().expect_code(code);
+        assert_eq!(finished.summary()["handed_back"], handed_back, "{keys:?} without {missing:?}");
+        assert_eq!(finished.summary()["exit_code"], code);
+        let expected = |key, queue, reason| {
+            let is_told = keys.contains(&key) && missing != Some(queue);
+            if is_told { one(key, reason, 1) } else { vec![] }
+        };
+        assert_eq!(told(&server, "failed"), expected(bad, failed, "truncated"), "{keys:?} without {missing:?}");
+        assert_eq!(told(&server, "retry"), expected(again, retry, "conflict"), "{keys:?} without {missing:?}");
+    }
+}
+
+#[test]
+fn a_record_that_was_tried_often_enough_goes_to_the_failed_queue_and_from_there_back_into_work() {
+    let server = with_photos();
+    never_written(&server, "b.jpg");
+    for (attempt, queue) in [(1, "retry"), (2, "retry"), (3, "failed"), (4, "failed")] {
+        let message = json!({"Records": [{
+            "s3": {"bucket": {"name": "src"}, "object": {"key": "b.jpg"}},
+            "pixpipe": {"attempts": attempt - 1, "reason": "conflict"},
+        }]});
+        run(&server, &[]).batch(&message).run().expect_code(0);
+        assert_eq!(told(&server, queue), one("b.jpg", "conflict", attempt), "attempt {attempt}");
+    }
+    server.clear_faults();
+    let message = json!({"Records": [{
+        "s3": {"bucket": {"name": "src"}, "object": {"key": "b.jpg"}},
+        "pixpipe": {"attempts": 4, "reason": "conflict"},
+    }]});
+    let finished = run(&server, &[]).batch(&message).run().expect_code(0);
+    assert_eq!(text(&finished.record("b.jpg"), "status"), "written");
+}
+
+#[test]
+fn what_a_queue_does_not_take_is_left_to_the_exit_code() {
+    let down = || Fault::Answer(503, "ServiceUnavailable");
+    for fault in [down(), Fault::Reset] {
+        let server = with_photos();
+        server.fault(faults::queues(), Times::Always, fault);
+        never_written(&server, "b.jpg");
+        let finished = run(&server, &["a.jpg", TRUNCATED]).run().expect_code(1);
+        assert!(finished.stderr.contains("not handed back"), "{}", finished.stderr);
+        run(&server, &["a.jpg", "b.jpg", TRUNCATED]).run().expect_code(75);
+        assert_eq!((told(&server, "retry"), told(&server, "failed")), (vec![], vec![]));
+    }
+}
+
+#[test]
+fn a_queue_that_fails_twice_is_asked_a_third_time() {
+    for fault in [Fault::Answer(500, "InternalError"), Fault::Reset] {
+        let server = with_photos();
+        server.fault(faults::queues(), Times::First(2), fault);
+        run(&server, &[TRUNCATED]).run().expect_code(0);
+        assert_eq!(told(&server, "failed"), one(TRUNCATED, "truncated", 1));
+    }
+}
+
+#[test]
+fn a_message_whose_answer_was_lost_is_sent_again_rather_than_lost() {
+    let server = with_photos();
+    server.fault(faults::queues(), Times::First(1), Fault::LoseAnswer);
+    run(&server, &[TRUNCATED]).run().expect_code(0);
+    assert_eq!(told(&server, "failed"), [one(TRUNCATED, "truncated", 1), one(TRUNCATED, "truncated", 1)].concat());
+}
+
+#[test]
+fn entries_that_a_queue_refuses_are_not_counted_as_handed_back() {
+    let server = with_photos();
+    server.fault(faults::queues(), Times::Always, Fault::RefuseHalf);
+    let keys: Vec<String> = (0..12).map(|number| format!("missing-{number:02}.jpg")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let finished = run(&server, &keys).run().expect_code(1);
+    // Ten entries in one request and two in the next; every second is refused.
+    assert_eq!(finished.summary()["handed_back"], 6);
+    assert_eq!(told(&server, "failed").len(), 6);
+    assert_eq!(finished.stderr.matches("not handed back").count(), 6, "{}", finished.stderr);
+}
+
+// --- signals ---
+
+/// A run that has come to where the gate holds it, with a signal sent and taken in.
+fn interrupted(server: &S3Server, run: Pixpipe, target: faults::Target) -> (Running, Gate) {
+    let gate = Gate::closed();
+    server.fault(target, Times::Always, Fault::Hold(gate.clone()));
+    let running = run.start();
+    gate.wait_for(1);
+    running.signal(Signal::TERM);
+    (running, gate)
+}
+
+#[test]
+fn what_a_signal_cuts_short_while_it_downloads_is_handed_back() {
+    let server = with_photos();
+    let run = run(&server, &PHOTOS).env("GRACE_SECONDS", "0").env("CONCURRENCY", "2");
+    let (running, gate) = interrupted(&server, run, faults::under(Method::GET, "src", ""));
+    let finished = running.finish().expect_code(0);
+    gate.open();
+    assert_eq!(finished.summary()["handed_back"], 3);
+    let mut told = told(&server, "retry");
+    // The third was never begun, which is no attempt.
+    told.sort_by_key(|(_, _, attempts)| *attempts);
+    assert_eq!(told.iter().map(|(_, _, attempts)| *attempts).collect::<Vec<_>>(), [0, 1, 1]);
+    assert!(told.iter().all(|(_, reason, _)| reason == "interrupted"), "{told:?}");
+    assert_eq!(server.keys("dest"), Vec::<String>::new());
+}
+
+#[test]
+fn a_grace_that_ends_in_the_middle_of_a_write_hands_the_record_back_and_leaves_no_partial_output() {
+    for signals in [1, 2] {
+        let server = with_photos();
+        let grace_seconds = if signals == 1 { "1" } else { "3600" };
+        let run = run(&server, &["a.jpg"]).env("GRACE_SECONDS", grace_seconds);
+        let (running, gate) = interrupted(&server, run, faults::put("dest", "32x32/a.jpg"));
+        running.wait_for_diagnostic("SIGTERM");
+        if signals == 2 {
+            running.signal(Signal::TERM);
+        }
+        running.finish().expect_code(0);
+        assert_eq!(told(&server, "retry"), one("a.jpg", "interrupted", 1));
+        gate.open();
+        server.clear_faults();
+        for key in server.keys("dest") {
+            photos::decode_jpeg(&server.object("dest", &key).bytes);
+        }
+    }
+}
+
+#[test]
+fn a_signal_while_handing_back_changes_nothing() {
+    for signals in [1, 2] {
+        let server = with_photos();
+        let (running, gate) = interrupted(&server, run(&server, &["a.jpg", TRUNCATED]), faults::queues());
+        for _ in 1..signals {
+            running.signal(Signal::TERM);
+        }
+        gate.open();
+        let finished: Finished = running.finish().expect_code(0);
+        assert_eq!(finished.summary()["handed_back"], 1);
+        assert_eq!(told(&server, "failed"), one(TRUNCATED, "truncated", 1));
+    }
+}
+
+#[test]
+fn a_closed_standard_output_stops_no_hand_back() {
+    let server = with_photos();
+    let closed = std::io::pipe().expect("a pipe can be made").1;
+    run(&server, &["a.jpg", TRUNCATED]).stdout(closed).run().expect_code(0);
+    assert_eq!(told(&server, "failed"), one(TRUNCATED, "truncated", 1));
+    assert_eq!(server.keys("dest"), ["32x32/a.jpg"]);
+}
+
+// --- the wire ---
+
+#[test]
+fn connections_are_kept_and_credentials_are_fetched_once() {
+    let server = with_photos();
+    let container = ContainerCredentials::serve();
+    let keys = [PHOTOS.as_slice(), &[TRUNCATED]].concat();
+    let finished = run(&server, &keys)
+        .without("AWS_ACCESS_KEY_ID")
+        .without("AWS_SECRET_ACCESS_KEY")
+        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.uri())
+        .env("AWS_CONTAINER_AUTHORIZATION_TOKEN", ContainerCredentials::AUTHORIZATION)
+        .env("CONCURRENCY", "1")
+        .run()
+        .expect_code(0);
+    assert_eq!(finished.summary()["handed_back"], 1);
+    assert_eq!(container.times_asked(), 1, "credentials are fetched once");
+    let requests = server.requests();
+    assert_eq!(requests.len(), 4 * 2 + 3 + 1, "head and get of each, put of three, one message");
+    // The SDK keeps connections apart by their time limits, of which reads, writes and queues have their own.
+    assert_eq!(server.connections(), 3, "one for reads, one for writes, one for the queue");
+    for request in requests {
+        let agent = request.header("user-agent").to_owned() + request.header("x-amz-user-agent");
+        let name = concat!("app/pixpipe-", env!("CARGO_PKG_VERSION"));
+        assert!(agent.contains(name), "{} {}: {agent:?}", request.method, request.key);
+    }
+}
