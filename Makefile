@@ -7,10 +7,10 @@ VENV := target/venv
 BIN := target/release/pixpipe
 DEMO := STORE=dir:. DEST_BUCKET=target DEST_PREFIX=demo/ SIZES=224,299 LOG_FORMAT=text
 
-.PHONY: help tools build demo test lint chaos goldens parity ministack pipe image image-test sbom bench fuzz clean
+.PHONY: help tools build demo test lint chaos goldens parity ministack pipe image image-test sbom e2e bench fuzz clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
 tools: ## install what the build needs beside Rust: a C compiler, cmake and nasm
 	@missing=""; for tool in cc cmake nasm; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
@@ -68,6 +68,9 @@ image-test: image ## what is in the image, and that it runs without rights, file
 
 sbom: ## target/sbom.cdx.json: what the binary is made of, C libraries included
 	$(PYTHON) image/sbom.py
+
+e2e: image ## the whole flow on this machine: terraform apply, uploads, tasks in podman, a bad day (needs terraform)
+	E2E_IMAGE=pixpipe tests/e2e/run.sh
 
 bench: build ## criterion per stage, then the peers over PHOTOS: benches/README.md
 	PIXPIPE_BENCH_PHOTOS=$(PHOTOS) cargo bench --bench stages

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# The whole flow on this machine: README.md of this folder. Arguments go to e2e.py (--seed, --uploads, which stacks).
+#   E2E_IMAGE    an image that is there already
+#   E2E_BINARY   else the static binary that one is made of
+# Tools are installed where they are missing: podman from Debian, the rest below target/. PLUGIN_DIR names a mirror of
+# Terraform's providers.
+set -euo pipefail
+
+cd "$(dirname "$0")/../.."
+root=$PWD
+work=$root/target/e2e
+venv=$work/venv
+binary=${E2E_BINARY:-${CARGO_TARGET_DIR:-target}/$(uname -m)-unknown-linux-gnu/release/pixpipe}
+export STORAGE_DRIVER=${STORAGE_DRIVER:-vfs} BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot}
+
+tools() {
+    command -v terraform >/dev/null || { echo "terraform is not there" >&2; return 1; }
+    if ! command -v podman >/dev/null || ! command -v buildah >/dev/null || ! command -v runc >/dev/null; then
+        local sudo=sudo
+        [ "$(id -u)" = 0 ] && sudo=""
+        $sudo apt-get update -qq
+        $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends buildah podman runc >/dev/null
+    fi
+    if ! cmp -s tests/e2e/requirements.txt "$venv/requirements.txt"; then
+        python3 -m venv "$venv"
+        "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/e2e/requirements.txt
+        cp tests/e2e/requirements.txt "$venv/requirements.txt"
+    fi
+}
+
+image() { # prints the name of the image to run: the Dockerfile's final stage, of a binary that is there already
+    if [ -n "${E2E_IMAGE:-}" ]; then
+        echo "$E2E_IMAGE"
+        return
+    fi
+    [ -x "$binary" ] || { echo "there is no $binary: make it, or say E2E_BINARY or E2E_IMAGE" >&2; return 1; }
+    local name=localhost/pixpipe:e2e container
+    if [ -x image/build.sh ]; then
+        ENGINE=podman IMAGE=$name BINARY=$binary image/build.sh >&2
+        echo "$name"
+        return
+    fi
+    container=$(buildah from scratch)
+    buildah copy -q "$container" "$binary" /pixpipe >/dev/null
+    buildah config --user 65532:65532 --entrypoint '["/pixpipe"]' "$container"
+    buildah commit -q --rm "$container" "$name" >/dev/null
+    echo "$name"
+}
+
+mkdir -p "$work"
+tools
+# shellcheck source=../pipe/provider.sh
+. tests/pipe/provider.sh
+rm -rf "$work/provider" "$work/pipe"
+cp -R pipe "$work/provider"
+find_provider "$work" "$work/provider"
+image=$(image)
+exec "$venv/bin/python" tests/e2e/e2e.py --image "$image" --work "$work" "$@"
