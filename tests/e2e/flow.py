@@ -65,13 +65,12 @@ class Flow:
         twice = self.album.random.sample(good, 5)
         for photo in twice:
             self.put(photo.key, album.body())
-        for photo in (*good, *bad):
+        self.faults = self.bad_days()
+        self.ecs.faults += self.faults
+        struck = [photos.Photo(fault.key, album.body(4000 if fault.kind == "memory" else None)) for fault in self.faults]
+        for photo in spread(struck, [*good, *bad]):
             self.put(photo.key, photo.body)
             (self.good if isinstance(photo, photos.Photo) else self.bad)[photo.key] = photo
-        self.faults = self.bad_days()
-        for fault in self.faults:
-            self.upload_good(fault.key, 4000 if fault.kind == "memory" else None)
-        self.ecs.faults += self.faults
         self.put("gone.jpg", album.body())
         self.s3.delete_object(Bucket=self.source, Key="gone.jpg")
         self.bad["gone.jpg"] = photos.Bad("gone.jpg", b"", "not-found")
@@ -85,7 +84,7 @@ class Flow:
 
     def bad_days(self):
         """Faults, each for a photo of its own."""
-        return [Fault(f"fault/{kind.replace(' ', '-')}.jpg", kind, times) for kind, times in (
+        return [Fault(self.source, f"fault/{kind.replace(' ', '-')}.jpg", kind, times) for kind, times in (
             ("throttled", 2), ("no room", 1 if self.stack.direct else 3), ("cannot start", 1), ("memory", 1), ("killed", 1),
             ("spot", 1), ("spot without notice", 1),
         )]  # fmt: skip
@@ -118,7 +117,7 @@ class Flow:
     def poison(self):
         """A photo that kills every task that it is given to. It comes alone, so that no neighbours are killed with it."""
         self.settle("what was uploaded again")
-        self.poisonous = Fault("fault/poison.jpg", "memory", 1000)
+        self.poisonous = Fault(self.source, "fault/poison.jpg", "memory", 1000)
         self.faults.append(self.poisonous)
         self.ecs.faults.append(self.poisonous)
         body = self.album.body(4000)
@@ -275,6 +274,14 @@ class Flow:
         written = (key, urllib.parse.quote_plus(key, safe="/"), urllib.parse.quote(key), json.dumps(key)[1:-1], json.dumps(key, ensure_ascii=False)[1:-1])
         tasks = [task for task in self.tasks() if any(form in body_of(task) for form in written)]
         return f"{len(tasks)} tasks had it" + "".join(f"; {task['containers'][0]}: {tail(task)}" for task in tasks[-1:])
+
+
+def spread(few, many):
+    """Few among many, so far from each other that no two get into one batch."""
+    distance, mixed = len(many) // len(few), list(many)
+    for index, one in enumerate(few):
+        mixed.insert(index * (distance + 1), one)
+    return mixed
 
 
 def minimal_notification(bucket, key):

@@ -88,15 +88,18 @@ class Album:
 
     def bad(self):
         """Files that are refused, each for another reason."""
-        jpeg = io.BytesIO()
-        self.originals[0].crop((0, 0, 200, 200)).save(jpeg, "JPEG")
-        whole = jpeg.getvalue()
-        corrupt = whole[:20] + bytes(self.random.randrange(256) for _ in range(len(whole) - 20))
+        files = {}
+        for format_ in ("JPEG", "PNG"):
+            file = io.BytesIO()
+            self.originals[0].crop((0, 0, 200, 200)).save(file, format_)
+            files[format_] = file.getvalue()
+        middle = len(files["PNG"]) // 2
+        flipped = files["PNG"][:middle] + bytes([files["PNG"][middle] ^ 255]) + files["PNG"][middle + 1 :]
         return [
-            Bad("bad/truncated +.jpg", whole[: len(whole) // 2], "truncated"),
-            Bad("bad/corrupt é.jpg", corrupt, "corrupt"),
+            Bad("bad/truncated +.jpg", files["JPEG"][: len(files["JPEG"]) // 2], "truncated"),
+            Bad("bad/corrupt é.png", flipped, "corrupt"),
             Bad("bad/not an image.jpg", b"This is not an image.", "unsupported-format"),
-            Bad("bad/empty.jpg", b"", "unsupported-format"),
+            Bad("bad/empty.jpg", b"", "truncated"),
         ]
 
 

@@ -29,6 +29,7 @@ ULIMITS = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]
 class Fault:
     """Something that goes wrong with the first `times` tasks that are given an object."""
 
+    bucket: str
     key: str
     kind: str
     """
@@ -151,7 +152,7 @@ class Ecs:
         """The fault that this task has to suffer, if any."""
         with self.lock:
             for fault in self.faults:
-                if fault.times > 0 and fault.key in body:
+                if fault.times > 0 and fault.bucket in body and fault.key in body:
                     fault.times -= 1
                     return fault
         return None
@@ -183,7 +184,7 @@ class Ecs:
         in_its_midst = kind in ("killed", "spot", "spot without notice")
         task["lastStatus"], name = "RUNNING", NAME_PREFIX + task["taskArn"].rsplit("/", 1)[-1]
         environment = {e["name"]: e["value"] for e in container["environment"] + override["environment"]}
-        source = (environment["SOURCE_BUCKET"], fault.key) if in_its_midst else None
+        source = (fault.bucket, fault.key) if in_its_midst else None
         token = self.give_credentials(definition["taskRoleArn"], task["taskArn"])
         environment |= {
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{self.own_endpoint}/credentials",
