@@ -6,7 +6,7 @@ import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
 import photos
-from tasks import SIGKILLED, Fault
+from tasks import OVERRIDES_MAX_CHARACTERS, SIGKILLED, Fault
 from waiting import wait_until
 
 SETTLED_SECONDS = 240
@@ -33,16 +33,23 @@ class Flow:
         self.good, self.bad, self.problems = {}, {}, []
 
     def run(self):
+        self.try_what_aws_refuses()
         self.pipes_api.stop_pipe(Name=self.pipe_name)
         self.upload_while_the_pipe_is_stopped()
         self.pipes_api.start_pipe(Name=self.pipe_name)
         self.settle("the first uploads")
         self.upload_again()
+        self.settle("what was uploaded again")
         self.poison()
-        self.settle("the second uploads")
+        self.settle("the poisonous photo")
+        failed = self.check_failed_queue()
+        self.heal_the_poison()
+        self.move_back(failed)
+        self.settle("what was moved back from the failed queue")
+        self.check_failed_queue()
+        self.check_other_queues()
         self.check_faults()
         self.check_outputs()
-        self.check_queues()
         self.check_executions()
         self.check_tasks()
 
@@ -56,6 +63,27 @@ class Flow:
         )
 
     # --- what happens
+
+    def try_what_aws_refuses(self):
+        """The stand-in would not let a module through that asks for what AWS has not."""
+        deployed = self.pipes_api.describe_pipe(Name=self.pipe_name)
+        members = self.pipes_api.meta.service_model.operation_model("CreatePipe").input_shape.members
+        request = {k: v for k, v in deployed.items() if k in members} | {"Name": f"{self.pipe_name}-refused"}
+        container = {"Name": "pixpipe", "Cpu": 0, "Memory": 2048, "Environment": []}
+        into_ecs = {"TaskDefinitionArn": f"arn:aws:ecs:us-east-1:{self.stack.aws.account}:task-definition/{self.pipe_name}",
+                    "Overrides": {"ContainerOverrides": [container]}}  # fmt: skip
+        for wrong in (
+            {"TargetParameters": {"EcsTaskParameters": into_ecs}, "Target": self.cluster_arn},
+            {"SourceParameters": {"SqsQueueParameters": {"BatchSize": 10}}, "Target": self.cluster_arn,
+             "TargetParameters": {"EcsTaskParameters": {"TaskDefinitionArn": into_ecs["TaskDefinitionArn"]}}},
+            {"SourceParameters": {"SqsQueueParameters": {"BatchSize": 50}}},
+        ):  # fmt: skip
+            try:
+                self.pipes_api.create_pipe(**request | wrong)
+                self.problems.append(f"the stand-in for pipes accepted {wrong}")
+                self.pipes_api.delete_pipe(Name=request["Name"])
+            except self.pipes_api.exceptions.ValidationException:
+                pass
 
     def upload_while_the_pipe_is_stopped(self):
         """All at once: good, bad, and nothing; messages twice; and faults waiting for some of them."""
@@ -75,8 +103,8 @@ class Flow:
         self.s3.delete_object(Bucket=self.source, Key="gone.jpg")
         self.bad["gone.jpg"] = photos.Bad("gone.jpg", b"", "not-found")
         self.put("folder/", b"")
-        self.delete_what_is_done_with()
-        by_hand = self.messages_that_are_no_work() + [minimal_notification(self.source, p.key) for p in good[:3]]
+        self.s3.delete_object(Bucket=self.source, Key="was never there.jpg")
+        by_hand = [*self.messages_that_are_no_work(), self.too_long(), *(minimal_notification(self.source, p.key) for p in good[:3])]
         for body in by_hand:
             self.sqs.send_message(QueueUrl=self.queues["source_queue"], MessageBody=body)
         puts = len(twice) + len(good) + len(bad) + len(self.faults) + 1
@@ -97,16 +125,20 @@ class Flow:
         test = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-01-01T00:00:00.000Z", "Bucket": self.source, "RequestId": "r", "HostId": "h"}
         return [json.dumps(removed), json.dumps(tagged), json.dumps(test), "not JSON", "{}"]
 
-    def delete_what_is_done_with(self):
-        """Objects under other keys come and go; of that, only the coming may start a task, which finds nothing."""
-        self.s3.delete_object(Bucket=self.source, Key="was never there.jpg")
+    def too_long(self):
+        """A record that the overrides of no task can hold; S3 has no such keys."""
+        self.long_record = minimal_notification(self.source, "x" * OVERRIDES_MAX_CHARACTERS)
+        if not self.stack.direct:
+            self.bad["x" * OVERRIDES_MAX_CHARACTERS] = photos.Bad("x…", b"", "interrupted")
+        return self.long_record
 
     def upload_again(self):
         """New photos under old keys, one deleted after it was done, and new messages about what is done already."""
-        for key in list(self.good)[:5]:
+        done = [key for key in self.good if not key.startswith("fault/")]
+        for key in done[:5]:
             self.upload_good(key)
-        self.s3.delete_object(Bucket=self.source, Key=list(self.good)[5])
-        for key in list(self.good)[6:9]:
+        self.s3.delete_object(Bucket=self.source, Key=done[5])
+        for key in done[6:9]:
             self.sqs.send_message(QueueUrl=self.queues["source_queue"], MessageBody=minimal_notification(self.source, key))
         if self.stack.direct:
             # What became of the message when RunTask said that there was no room is not documented; this stand-in takes
@@ -116,13 +148,23 @@ class Flow:
 
     def poison(self):
         """A photo that kills every task that it is given to. It comes alone, so that no neighbours are killed with it."""
-        self.settle("what was uploaded again")
         self.poisonous = Fault(self.source, "fault/poison.jpg", "memory", 1000)
         self.faults.append(self.poisonous)
         self.ecs.faults.append(self.poisonous)
         body = self.album.body(4000)
         self.put(self.poisonous.key, body)
         self.bad[self.poisonous.key] = photos.Bad(self.poisonous.key, body, "interrupted")
+
+    def heal_the_poison(self):
+        """As if tasks had been given more memory."""
+        self.poisonous.times = 0
+        healed = self.bad.pop(self.poisonous.key)
+        self.good[healed.key] = photos.Photo(healed.key, healed.body)
+
+    def move_back(self, bodies):
+        """What `aws sqs start-message-move-task` does; ministack has no such thing."""
+        for body in bodies:
+            self.sqs.send_message(QueueUrl=self.queues["source_queue"], MessageBody=body)
 
     def upload_good(self, key, side_px=None):
         body = self.album.body(side_px)
@@ -193,10 +235,11 @@ class Flow:
                 if fault.kind == "memory":
                     self.expect("OutOfMemoryError" in container.get("reason", ""), f"{name}: not killed for its memory: {task['containers']}")
             poison = fault is self.poisonous
-            wanted = (3 if direct else 4) if poison else attempts[fault.kind]
+            # Killed until it is given up, and once more after it was moved back: that one succeeds.
+            wanted = (3 if direct else 4) + 1 if poison else attempts[fault.kind]
             tasks = self.tasks_with(fault.key)
             self.expect(len(tasks) == wanted, f"{name}: {len(tasks)} tasks, not {wanted}")
-            providers = [task["capacityProviderName"] for task in tasks]
+            providers = [task["capacityProviderName"] for task in tasks[: -1 if poison else None]]
             if not direct and (poison or fault.kind == "no room"):
                 self.expect(providers[-1] == "FARGATE" and set(providers[:-1]) <= {"FARGATE_SPOT"}, f"{name}: ran on {providers}")
 
@@ -226,23 +269,30 @@ class Flow:
             self.problems += filter(None, pool.map(check, sorted(set(wanted) & found)))
         self.checked_outputs = len(set(wanted) & found)
 
-    def check_queues(self):
-        """Every bad one is in the failed queue, once, with its reason; the others are empty."""
-        failed = {}
-        for message in self.drain("failed_queue"):
-            for record in json.loads(message)["Records"]:
+    def check_failed_queue(self):
+        """Every bad one is in there, once, with its reason, and nothing else. The queue is empty afterwards."""
+        failed, bodies = {}, self.drain("failed_queue")
+        for body in bodies:
+            for record in json.loads(body)["Records"]:
                 key = urllib.parse.unquote_plus(record["s3"]["object"]["key"])
                 failed.setdefault(key, []).append(record["pixpipe"])
         for key, bad in self.bad.items():
-            self.expect(key in failed, f"{key!r} ({bad.reason}) is not in the failed queue; {self.whereabouts(key)}")
+            self.expect(key in failed, f"{short(key)} ({bad.reason}) is not in the failed queue; {self.whereabouts(key)}")
             for told in failed.get(key, []):
-                self.expect(told["reason"] == bad.reason, f"{key!r} failed because of {told}, not {bad.reason}")
-            self.expect(len(failed.get(key, [1])) == 1, f"{key!r} is {len(failed.get(key, []))} times in the failed queue")
+                self.expect(told["reason"] == bad.reason, f"{short(key)} failed because of {told}, not {bad.reason}")
+            self.expect(len(failed.get(key, [1])) == 1, f"{short(key)} is {len(failed.get(key, []))} times in the failed queue")
         for key in sorted(set(failed) - set(self.bad)):
-            self.problems.append(f"{key!r} is in the failed queue: {failed[key]}; {self.whereabouts(key)}")
+            self.problems.append(f"{short(key)} is in the failed queue: {failed[key]}; {self.whereabouts(key)}")
+        return bodies
+
+    def check_other_queues(self):
+        """They are empty, but for a record that no task can be given, where nobody could look into it."""
         for queue in self.queues:
             left = self.drain(queue)
-            self.expect(not left, f"{len(left)} messages in {queue}, the first: {left[:1]}")
+            if queue == "dlq" and self.stack.direct:
+                self.expect(left == [self.long_record], f"the record that is too long is not alone in the DLQ: {len(left)} messages")
+            else:
+                self.expect(not left, f"{len(left)} messages in {queue}, the first: {left[:1]}")
 
     def drain(self, queue):
         """The bodies of all messages of a queue, which is empty afterwards."""
@@ -287,6 +337,10 @@ def spread(few, many):
 def minimal_notification(bucket, key):
     """What README.md says to send by hand."""
     return json.dumps({"Records": [{"s3": {"bucket": {"name": bucket}, "object": {"key": urllib.parse.quote_plus(key, safe="/")}}}]})
+
+
+def short(key):
+    return repr(key) if len(key) < 80 else f"{key[:30]!r}… of {len(key)} characters"
 
 
 def body_of(task):
