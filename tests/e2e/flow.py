@@ -33,6 +33,7 @@ class Flow:
         self.good, self.bad, self.problems = {}, {}, []
 
     def run(self):
+        self.problems += [f"a second plan would change {address}" for address in self.stack.planned_again()]
         self.try_what_aws_refuses()
         self.pipes_api.stop_pipe(Name=self.pipe_name)
         self.upload_while_the_pipe_is_stopped()

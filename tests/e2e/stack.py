@@ -36,6 +36,15 @@ class Stack:
         given = json.loads(self.terraform("output", "-json"))
         self.outputs = {name: output["value"] for name, output in given.items()}
 
+    def planned_again(self):
+        """Addresses of the module's resources that a second plan would change; there should be none."""
+        self.terraform("plan", "-input=false", "-out=again.tfplan")
+        plan = json.loads(self.terraform("show", "-json", "again.tfplan"))
+        changes = {change["address"]: change["change"]["actions"] for change in plan["resource_changes"]}
+        # Of the network around the module, the emulator does not give everything back as it got it.
+        return sorted(f"{address}: {'+'.join(actions)}" for address, actions in changes.items()
+                      if address.startswith("module.") and actions not in (["no-op"], ["read"]))  # fmt: skip
+
     def override(self):
         """Where the services are, and what the example leaves to the module's defaults."""
         endpoints = {service: self.aws.endpoint for service in EMULATED} | {"pipes": self.aws.stand_in_endpoint}

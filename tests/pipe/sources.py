@@ -54,6 +54,12 @@ def nothing_is_skipped_without_a_reason(module, work):
                 assert re.search(r"#checkov:skip=CKV2?_AWS_\d+:.{20,}", line), f"{path.name}: {line.strip()}"
 
 
+def the_example_does_not_hold_back_the_modules_data_sources(module, work):
+    """With depends_on, account and region would be unknown whenever the network changes, and every policy would look changed."""
+    for name, body in blocks(module / "examples/complete/main.tf", "module").items():
+        assert "depends_on" not in body, f"module {name} has depends_on: let its arguments wait instead"
+
+
 def no_file_names_a_machine_or_an_account(module, work):
     here = Path(__file__).parent
     for folder in (module, here):
@@ -120,7 +126,8 @@ def every_validation_refuses_with_its_message(module, work):
             assert any(wanted in detail for detail in seen[path.name]), f"{name}: no message of {expected[name]}: {seen[path.name]}"
 
 
-CHECKS = [variables_are_typed_described_and_validated, outputs_are_described, nothing_is_skipped_without_a_reason, no_file_names_a_machine_or_an_account,
+CHECKS = [variables_are_typed_described_and_validated, outputs_are_described, nothing_is_skipped_without_a_reason,
+          the_example_does_not_hold_back_the_modules_data_sources, no_file_names_a_machine_or_an_account,
           the_readme_is_of_this_module, every_validation_refuses_with_its_message]
 
 

@@ -12,12 +12,11 @@ module "pixpipe" {
   event_source = var.event_source
   sizes        = var.sizes
 
-  subnet_ids         = aws_subnet.this[*].id
+  # By way of their routes: before the first task, its way out must be there. (A depends_on here would make the module's
+  # data sources unknown at every change of the network, and replace the task definition.)
+  subnet_ids         = aws_route_table_association.this[*].subnet_id
   security_group_ids = [aws_security_group.tasks.id]
   assign_public_ip   = !var.private_network
 
   alarm_topic_arn = var.alarm_topic_arn
-
-  # Before the first task, its way out must be there.
-  depends_on = [aws_route.internet, aws_route_table_association.this, aws_vpc_endpoint.s3, aws_vpc_endpoint.interface]
 }

@@ -40,6 +40,9 @@ resource "aws_route_table_association" "this" {
 
   subnet_id      = aws_subnet.this[count.index].id
   route_table_id = aws_route_table.this.id
+
+  # Whoever waits for a subnet's association finds all of its ways out.
+  depends_on = [aws_route.internet, aws_vpc_endpoint.s3, aws_vpc_endpoint.interface]
 }
 
 resource "aws_internet_gateway" "this" {
