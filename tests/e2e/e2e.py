@@ -65,11 +65,11 @@ def main():
                 run.start()
             for run in runs:
                 run.join()
+            failed = sum(run.report() for run in runs)
         finally:
             for run in runs:
                 run.stack.abandon()
             ecs.close()
-    failed = sum(run.report() for run in runs)
     print(f"{len(runs) - failed} passed, {failed} failed (seed {arguments.seed})")
     return 1 if failed else 0
 

@@ -53,6 +53,6 @@ tools
 . tests/pipe/provider.sh
 rm -rf "$work/provider" "$work/pipe"
 cp -R pipe "$work/provider"
-find_provider "$work" "$work/provider"
+find_provider "$work" "$work/provider" || exit 1
 image=$(image)
 exec "$venv/bin/python" tests/e2e/e2e.py --image "$image" --work "$work" "$@"
