@@ -6,6 +6,7 @@ LAUNCHER is direct or batched, EVENT_SOURCE s3 or eventbridge. README.md of this
 """
 
 import argparse
+import collections
 import os
 import platform
 import random
@@ -96,6 +97,7 @@ class Run(threading.Thread):
             self.flow = Flow(self.stack, self.pipes, self.ecs, album, self.arguments.uploads)
             with Timer(self.seconds, "running"):
                 self.flow.run()
+            (self.arguments.work / f"tasks-{self.stack.name}.log").write_text(self.flow.all_logs())
         except Exception:  # noqa: BLE001 whatever it is, the report shows it
             self.error = traceback.format_exc()
 
@@ -108,6 +110,10 @@ class Run(threading.Thread):
         problems = [*(self.flow.problems if self.flow else []), *([self.error] if self.error else [])]
         for problem in problems:
             print(f"FAIL  {problem}")
+        if problems:
+            said = collections.Counter(line for line in self.pipes.log if line.startswith(self.stack.name))
+            print(*[f"pipe  {times} × {line}" for line, times in said.items()], sep="\n")
+            print(f"logs: {self.arguments.work}")
         return bool(problems)
 
 

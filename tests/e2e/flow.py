@@ -6,7 +6,7 @@ import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
 import photos
-from tasks import OVERRIDES_MAX_CHARACTERS, SIGKILLED, Fault
+from tasks import OVERRIDES_MAX_CHARACTERS, SIGKILLED, Fault, shown
 from waiting import wait_until
 
 SETTLED_SECONDS = 240
@@ -62,6 +62,10 @@ class Flow:
             f"{len(self.good)} good objects, {len(self.bad)} bad ones, {getattr(self, 'checked_outputs', 0)} outputs compared\n"
             f"{len(tasks)} tasks, exit codes {dict(codes)}; {self.executions_count()} executions"
         )
+
+    def all_logs(self):
+        """What every task was given and said."""
+        return "\n".join(f"{shown(task)}\n{task.get('log', '')}{task.get('error_log', '')}" for task in self.tasks())
 
     # --- what happens
 
@@ -122,8 +126,9 @@ class Flow:
         """Messages that the filter takes away."""
         removed = json.loads(minimal_notification(self.source, "plain.jpg"))
         removed["Records"][0] |= {"eventSource": "aws:s3", "eventName": "ObjectRemoved:Delete"}
-        tagged = {"source": "aws.s3", "detail-type": "Object Tags Added", "detail": {"bucket": {"name": self.source}, "object": {"key": "plain.jpg"}}}
-        test = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-01-01T00:00:00.000Z", "Bucket": self.source, "RequestId": "r", "HostId": "h"}
+        detail = {"bucket": {"name": self.source}, "object": {"key": "plain.jpg"}}
+        tagged = {"source": "aws.s3", "detail-type": "Object Tags Added", "detail": detail}
+        test = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-01-01T00:00:00.000Z", "Bucket": self.source}
         return [json.dumps(removed), json.dumps(tagged), json.dumps(test), "not JSON", "{}"]
 
     def too_long(self):
@@ -252,18 +257,18 @@ class Flow:
         found = {entry["Key"] for page in pages for entry in page.get("Contents", [])}
         for output in sorted(set(wanted) - found):
             key, _ = wanted[output]
-            self.problems.append(f"{output!r} is missing; {self.whereabouts(key)}")
+            self.problems.append(f"{short(output)} is missing; {self.whereabouts(key)}")
         for output in sorted(found - set(wanted)):
-            self.problems.append(f"{output!r} should not be there")
+            self.problems.append(f"{short(output)} should not be there")
 
         def check(output):
             key, size = wanted[output]
             got = self.s3.get_object(Bucket=self.destination, Key=output)
             wrong = photos.difference(self.good[key].body, got["Body"].read(), size, self.extension)
             if wrong:
-                return f"{output!r}: {wrong}"
+                return f"{short(output)}: {wrong}"
             if got["ContentType"] != CONTENT_TYPES[settings["format"]]:
-                return f"{output!r}: its type is {got['ContentType']}"
+                return f"{short(output)}: its type is {got['ContentType']}"
             return None
 
         with ThreadPoolExecutor(4) as pool:
@@ -311,7 +316,8 @@ class Flow:
             for execution in executions:
                 if execution["status"] != "SUCCEEDED":
                     said = self.sfn.describe_execution(executionArn=execution["executionArn"])
-                    self.problems.append(f"{execution['executionArn']} {said['status']}: {said.get('error')} {said.get('cause')}: {said['input'][:300]}")
+                    why = f"{said.get('error')} {said.get('cause')}"
+                    self.problems.append(f"{execution['executionArn']} {said['status']}: {why}: {said['input'][:300]}")
 
     def check_tasks(self):
         """Whoever was not struck by a fault ends with 0."""
@@ -322,7 +328,8 @@ class Flow:
 
     def whereabouts(self, key):
         """What is known of a record: the tasks that had it, and their last words."""
-        written = (key, urllib.parse.quote_plus(key, safe="/"), urllib.parse.quote(key), json.dumps(key)[1:-1], json.dumps(key, ensure_ascii=False)[1:-1])
+        form_encoded, percent_encoded = urllib.parse.quote_plus(key, safe="/"), urllib.parse.quote(key)
+        written = (form_encoded, percent_encoded, json.dumps(key)[1:-1], json.dumps(key, ensure_ascii=False)[1:-1])
         tasks = [task for task in self.tasks() if any(form in body_of(task) for form in written)]
         return f"{len(tasks)} tasks had it" + "".join(f"; {task['containers'][0]}: {tail(task)}" for task in tasks[-1:])
 

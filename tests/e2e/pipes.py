@@ -6,7 +6,6 @@ accepted, whatever becomes of it; what the target did not accept comes back when
 """
 
 import json
-import re
 import threading
 import time
 

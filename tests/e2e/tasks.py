@@ -191,7 +191,7 @@ class Ecs:
             "AWS_CONTAINER_AUTHORIZATION_TOKEN": token,
         }
         memory = f"--memory={16 if kind == 'memory' else override.get('memory', container['memory'])}m"
-        command = [*PODMAN, "run", f"--name={name}", *limits(container), memory, "--pull=never", "--network=host", *ULIMITS]
+        command = [*PODMAN, "run", "--rm", f"--name={name}", *limits(container), memory, "--pull=never", "--network=host", *ULIMITS]
         command += [f"--env={variable}" for variable in environment]
         if source:
             self.aws.hold(*source)
@@ -202,7 +202,6 @@ class Ecs:
             subprocess.run([*PODMAN, *(["stop"] if kind == "spot" else ["kill", "--signal=KILL"]), name], check=True, capture_output=True)
         task["log"], task["error_log"] = process.communicate()
         exit_code = process.returncode
-        subprocess.run([*PODMAN, "rm", "--force", name], check=True, capture_output=True)
         # Nobody else has sent SIGKILL: it was the kernel.
         short_of_memory = kind == "memory" and exit_code == SIGKILLED
         reason = {"reason": "OutOfMemoryError: Container killed due to memory usage"} if short_of_memory else {}
