@@ -70,6 +70,7 @@ def main():
         finally:
             for run in runs:
                 run.stack.abandon()
+            server.shutdown()
             ecs.close()
     print(f"{len(runs) - failed} passed, {failed} failed (seed {arguments.seed})")
     return 1 if failed else 0
@@ -97,7 +98,6 @@ class Run(threading.Thread):
             self.flow = Flow(self.stack, self.pipes, self.ecs, album, self.arguments.uploads)
             with Timer(self.seconds, "running"):
                 self.flow.run()
-            (self.arguments.work / f"tasks-{self.stack.name}.log").write_text(self.flow.all_logs())
         except Exception:  # noqa: BLE001 whatever it is, the report shows it
             self.error = traceback.format_exc()
 
@@ -107,6 +107,7 @@ class Run(threading.Thread):
         print(f"\n== {self.name}: {took}")
         if self.flow:
             print(self.flow.summary())
+            (self.arguments.work / f"tasks-{self.stack.name}.log").write_text(self.flow.all_logs())
         problems = [*(self.flow.problems if self.flow else []), *([self.error] if self.error else [])]
         for problem in problems:
             print(f"FAIL  {problem}")
@@ -139,7 +140,8 @@ class Emulator:
             port = free.getsockname()[1]
         self.endpoint, self.log = f"http://127.0.0.1:{port}", log
         self.command = [sys.executable, HERE / "local_aws.py", tasks_endpoint, str(TIME_SCALE)]
-        self.environment = {**os.environ, "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AUTH": "true"}
+        self.environment = {**os.environ, "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AUTH": "true",
+                            "TMPDIR": str(log.parent)}  # fmt: skip
 
     def __enter__(self):
         with open(self.log, "w", encoding="utf-8") as log:
@@ -161,7 +163,7 @@ class Emulator:
         return True
 
     def __exit__(self, *_):
-        self.process.terminate()
+        self.process.kill()  # it has nothing to save, and would wait for its executions
         self.process.wait()
 
 

@@ -247,7 +247,7 @@ class Flow:
             self.expect(len(tasks) == wanted, f"{name}: {len(tasks)} tasks, not {wanted}")
             providers = [task["capacityProviderName"] for task in tasks[: -1 if poison else None]]
             if not direct and (poison or fault.kind == "no room"):
-                self.expect(providers[-1] == "FARGATE" and set(providers[:-1]) <= {"FARGATE_SPOT"}, f"{name}: ran on {providers}")
+                self.expect(providers[-1:] == ["FARGATE"] and set(providers[:-1]) <= {"FARGATE_SPOT"}, f"{name}: ran on {providers}")
 
     def check_outputs(self):
         """Every good photo has its outputs, as Pillow makes them, of its newest version; and there is nothing else."""

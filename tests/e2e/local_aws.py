@@ -5,6 +5,7 @@ Usage: local_aws.py TASKS_ENDPOINT TIME_SCALE (and ministack's own environment: 
 * Requests count as having come over TLS: the queues' policies refuse anything else.
 * IAM knows sqs:SendMessage and no sqs:SendMessageBatch, and its wildcards match a line's end too.
 * PutEvents takes `aws.*` sources: the ECS stand-in tells of stopped tasks.
+* A rule delivers only what its role, or the queue's policy, lets it deliver.
 * Step Functions runs its tasks with the credentials of the state machine's role, on the real API, so that IAM is
   enforced; `ecs:runTask.sync` goes to the ECS stand-in and fails where a task ends badly. (ministack's own calls its
   services' functions directly, and takes every ended task for a success.)
@@ -15,6 +16,7 @@ Usage: local_aws.py TASKS_ENDPOINT TIME_SCALE (and ministack's own environment: 
 """
 
 import contextvars
+import functools
 import json
 import os
 import re
@@ -33,6 +35,7 @@ from ministack.core import iam_actions, iam_evaluator  # noqa: E402
 from ministack.services import eventbridge, iam, sqs, stepfunctions, sts  # noqa: E402
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
+TASK_RULE = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/StepFunctionsGetEventsForECSTaskRule"
 
 
 class Refused(Exception):
@@ -73,6 +76,12 @@ def assume(role_arn, service, source_arn):
     }
 
 
+@functools.cache
+def credentials_of(role_arn, service, source_arn):
+    """`assume`, once: they last for longer than anything here."""
+    return assume(role_arn, service, source_arn)
+
+
 def authorize(access_key, action, resource, context):
     """Whether the principal behind an access key may do this; its policies, with the request's condition keys."""
     principal = iam_evaluator.resolve_principal(access_key, ACCOUNT)
@@ -111,11 +120,30 @@ def wildcards_as_in_iam():
     iam_evaluator._fnmatch_compile = compiled
 
 
+# --- EventBridge -----------------------------------------------------------------------------------------------------
+
+ministacks_invoke_target = eventbridge._invoke_target
+
+
+def invoke_target(target, event, rule, view=None):
+    """Delivers an event if the rule may; AWS would try for a day and then give up."""
+    arn = target["Arn"]
+    try:
+        if ":sqs:" in arn and not sqs.queue_policy_allows(arn, "events.amazonaws.com", rule["Arn"], ACCOUNT):
+            raise Refused(f"the policy of {arn} does not let {rule['Arn']} send")
+        if ":states:" in arn:
+            given = credentials_of(target["RoleArn"], "events.amazonaws.com", rule["Arn"])
+            authorize(given["AccessKeyId"], "states:StartExecution", arn, {})
+    except Refused as refused:
+        print(f"not delivered: {refused}", flush=True)
+    else:
+        ministacks_invoke_target(target, event, rule, view)
+
+
 # --- Step Functions --------------------------------------------------------------------------------------------------
 
 running_machine = contextvars.ContextVar("the state machine of the execution that runs here")
 ministacks_execute_task = stepfunctions._execute_task
-role_credentials = {}
 
 
 def execute_task(state_def, raw_input, execution, ctx):
@@ -123,13 +151,14 @@ def execute_task(state_def, raw_input, execution, ctx):
     return ministacks_execute_task(state_def, raw_input, execution, ctx)
 
 
-def client_of_the_machine(service, endpoint):
-    """A client with the credentials of the role of the state machine that is running."""
+def credentials_of_the_machine():
+    """Credentials of the role of the state machine that is running."""
     machine_arn = running_machine.get()
-    role_arn = stepfunctions._state_machines[machine_arn]["roleArn"]
-    if role_arn not in role_credentials:
-        role_credentials[role_arn] = assume(role_arn, "states.amazonaws.com", machine_arn)
-    given = role_credentials[role_arn]
+    return credentials_of(stepfunctions._state_machines[machine_arn]["roleArn"], "states.amazonaws.com", machine_arn)
+
+
+def client_of_the_machine(service, endpoint):
+    given = credentials_of_the_machine()
     return boto3.client(
         service, endpoint_url=endpoint, region_name=REGION, aws_access_key_id=given["AccessKeyId"],
         aws_secret_access_key=given["SecretAccessKey"], aws_session_token=given["Token"],
@@ -146,18 +175,21 @@ def run_task_sync(_resource, arguments):
     ecs = client_of_the_machine("ecs", TASKS_ENDPOINT)
     request = lower_first(arguments)
     try:
+        # How Step Functions hears of the end.
+        for action in ("events:DescribeRule", "events:PutRule", "events:PutTargets"):
+            authorize(credentials_of_the_machine()["AccessKeyId"], action, TASK_RULE, {})
         answer = ecs.run_task(**request)
+        if answer["failures"]:
+            # The name of this error is public hearsay.
+            raise stepfunctions._ExecutionError("AmazonECS.Unknown", json.dumps(upper_first(answer["failures"])))
+        task = answer["tasks"][0]
+        while task["lastStatus"] != "STOPPED":
+            time.sleep(0.2)
+            (task,) = ecs.describe_tasks(cluster=request["cluster"], tasks=[task["taskArn"]])["tasks"]
+    except Refused as refused:
+        raise stepfunctions._ExecutionError("ECS.AccessDeniedException", str(refused)) from refused
     except ClientError as error:
         raise as_execution_error("ECS", error) from error
-    if answer["failures"]:
-        # The name of this error is public hearsay.
-        raise stepfunctions._ExecutionError("AmazonECS.Unknown", json.dumps(upper_first(answer["failures"])))
-    arn = answer["tasks"][0]["taskArn"]
-    while True:
-        (task,) = ecs.describe_tasks(cluster=request["cluster"], tasks=[arn])["tasks"]
-        if task["lastStatus"] == "STOPPED":
-            break
-        time.sleep(0.2)
     description = json.loads(json.dumps(upper_first(task), default=str, separators=(",", ":")))
     if any(container.get("exitCode") != 0 for container in task["containers"]):
         raise stepfunctions._ExecutionError("States.TaskFailed", json.dumps(description, separators=(",", ":")))
@@ -249,6 +281,7 @@ def main():
     wildcards_as_in_iam()
     ministacks_put_events = eventbridge._put_events
     eventbridge._put_events = lambda data, **_: ministacks_put_events(data, allow_aws_source=True)
+    eventbridge._invoke_target = invoke_target
     stepfunctions._execute_task = execute_task
     stepfunctions._SERVICE_DISPATCH["arn:aws:states:::ecs:runTask"] = run_task_sync
     stepfunctions._SERVICE_DISPATCH["arn:aws:states:::sqs:sendMessage"] = send_message
