@@ -69,8 +69,8 @@ image-test: image ## what is in the image, and that it runs without rights, file
 sbom: ## target/sbom.cdx.json: what the binary is made of, C libraries included
 	$(PYTHON) image/sbom.py
 
-e2e: image ## the whole flow on this machine: terraform apply, uploads, tasks in podman, a bad day (needs terraform)
-	E2E_IMAGE=pixpipe tests/e2e/run.sh
+e2e: tools ## the whole flow on this machine: terraform apply, uploads, tasks in podman, a bad day (needs terraform)
+	tests/e2e/run.sh
 
 bench: build ## criterion per stage, then the peers over PHOTOS: benches/README.md
 	PIXPIPE_BENCH_PHOTOS=$(PHOTOS) cargo bench --bench stages

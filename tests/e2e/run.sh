@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole flow on this machine: README.md of this folder. Arguments go to e2e.py (--seed, --uploads, which stacks).
 #   E2E_IMAGE    an image that is there already
-#   E2E_BINARY   else the static binary that one is made of
+#   E2E_BINARY   else a static binary to make one of; where it is not set, that is built too
 # Tools are installed where they are missing: podman from Debian, the rest below target/. PLUGIN_DIR names a mirror of
 # Terraform's providers.
 set -euo pipefail
@@ -10,7 +10,6 @@ cd "$(dirname "$0")/../.."
 root=$PWD
 work=$root/target/e2e
 venv=$work/venv
-binary=${E2E_BINARY:-${CARGO_TARGET_DIR:-target}/$(uname -m)-unknown-linux-gnu/release/pixpipe}
 export STORAGE_DRIVER=${STORAGE_DRIVER:-vfs} BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot}
 
 tools() {
@@ -28,23 +27,11 @@ tools() {
     fi
 }
 
-image() { # prints the name of the image to run: the Dockerfile's final stage, of a binary that is there already
-    if [ -n "${E2E_IMAGE:-}" ]; then
-        echo "$E2E_IMAGE"
-        return
+image() { # prints the name of the image to run
+    if [ -z "${E2E_IMAGE:-}" ]; then
+        ENGINE=podman IMAGE=localhost/pixpipe:e2e BINARY="${E2E_BINARY:-}" image/build.sh >&2
     fi
-    [ -x "$binary" ] || { echo "there is no $binary: make it, or say E2E_BINARY or E2E_IMAGE" >&2; return 1; }
-    local name=localhost/pixpipe:e2e container
-    if [ -x image/build.sh ]; then
-        ENGINE=podman IMAGE=$name BINARY=$binary image/build.sh >&2
-        echo "$name"
-        return
-    fi
-    container=$(buildah from scratch)
-    buildah copy -q "$container" "$binary" /pixpipe >/dev/null
-    buildah config --user 65532:65532 --entrypoint '["/pixpipe"]' "$container"
-    buildah commit -q --rm "$container" "$name" >/dev/null
-    echo "$name"
+    echo "${E2E_IMAGE:-localhost/pixpipe:e2e}"
 }
 
 mkdir -p "$work"
