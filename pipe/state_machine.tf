@@ -5,13 +5,17 @@ locals {
   overrides_max_characters = 8192
   # AWS says what it counts, but not exactly how it writes it: members that are null, spaces.
   overrides_reserve_characters = 256
-  overrides_without_body       = length(jsonencode({ containerOverrides = [{ name = local.container_name, environment = [{ name = "SQS_BODY", value = "" }] }] }))
-  sqs_body_max_characters      = local.overrides_max_characters - local.overrides_reserve_characters - local.overrides_without_body
+  # The batch's envelope, with the count of attempts that a retry puts there.
+  envelope_characters     = length(jsonencode(jsonencode({ Records = "", pixpipe = { attempts = 1000 } })))
+  overrides_without_body  = length(jsonencode({ containerOverrides = [{ name = local.container_name, environment = [{ name = "SQS_BODY", value = "" }] }] })) + local.envelope_characters
+  sqs_body_max_characters = local.overrides_max_characters - local.overrides_reserve_characters - local.overrides_without_body
 
   # Expressions are files of their own, with comments; in the state machine they are one line without them.
   jsonata = { for name, text in {
     tasks          = templatefile("${path.module}/tasks.jsonata.tftpl", { records = local.records_jsonata, room = local.sqs_body_max_characters })
     failed_message = file("${path.module}/failed_message.jsonata")
+    on_spot        = templatefile("${path.module}/sqs_body.jsonata.tftpl", { tries = "$states.context.State.RetryCount" })
+    on_demand      = templatefile("${path.module}/sqs_body.jsonata.tftpl", { tries = "(${var.spot_attempts} + $states.context.State.RetryCount)" })
     redrive = templatefile("${path.module}/redrive.jsonata.tftpl", {
       records          = local.records_jsonata
       container        = local.container_name
@@ -23,7 +27,7 @@ locals {
   records_jsonata = file("${path.module}/records.jsonata")
 
   # One RunTask that waits for the task's end; a non-zero exit fails it.
-  run_task = { for provider in ["FARGATE_SPOT", "FARGATE"] : provider => {
+  run_task = { for provider, sqs_body in { FARGATE_SPOT = local.jsonata.on_spot, FARGATE = local.jsonata.on_demand } : provider => {
     Type           = "Task"
     Resource       = "arn:${local.partition}:states:::ecs:runTask.sync"
     TimeoutSeconds = var.task_timeout_seconds
@@ -44,7 +48,7 @@ locals {
       Overrides = {
         ContainerOverrides = [{
           Name        = local.container_name
-          Environment = [{ Name = "SQS_BODY", Value = "{% $string([$states.input.records]) %}" }]
+          Environment = [{ Name = "SQS_BODY", Value = sqs_body }]
         }]
       }
     }

@@ -255,7 +255,7 @@ impl Reader {
     fn members(&mut self, members: &Map<String, Value>, pointer: &str, context: &Context<'_>) {
         let text = |name: &str| members.get(name).and_then(Value::as_str);
         if let Some(records) = members.get("Records") {
-            self.list(records, &format!("{pointer}/Records"), context);
+            self.records(records, members, pointer, context);
         } else if let Some(items) = members.get("Items") {
             self.batcher(items, members.get("BatchInput"), pointer, context);
         } else if text("Event") == Some("s3:TestEvent") {
@@ -282,6 +282,21 @@ impl Reader {
                      aws.s3, an SNS or SQS envelope of one, {{\"bucket\",\"key\"}}, or {{\"Items\"}}"
                 ),
             );
+        }
+    }
+
+    /// All records of a batch that was tried before have that behind them, whatever each says of itself.
+    fn records(&mut self, records: &Value, members: &Map<String, Value>, pointer: &str, context: &Context<'_>) {
+        let tried = match attempts(members.get("pixpipe")) {
+            Ok(tried) => tried,
+            Err(message) => return self.invalid(pointer, members.clone().into(), message),
+        };
+        let begin = self.entries.len();
+        self.list(records, &format!("{pointer}/Records"), context);
+        for entry in self.entries.iter_mut().skip(begin) {
+            if let EntryKind::Work(object) = &mut entry.kind {
+                object.attempts = object.attempts.saturating_add(tried);
+            }
         }
     }
 

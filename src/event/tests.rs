@@ -182,6 +182,24 @@ fn what_the_event_knew_is_kept() {
 }
 
 #[test]
+fn a_batch_that_was_tried_before_has_that_behind_every_record() {
+    let mut tried = s3_record("b");
+    tried["pixpipe"] = json!({"attempts": 2});
+    let with =
+        |attempts: Value| json!({"Records": [s3_record("a"), tried, "s3://b/c"], "pixpipe": attempts}).to_string();
+    let entries = parse(&with(json!({"attempts": 3})), None).expect("a batch");
+    let attempts: Vec<u32> = entries
+        .iter()
+        .map(|entry| match &entry.kind {
+            EntryKind::Work(object) => object.attempts,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(attempts, [3, 5, 3]);
+    assert_eq!(read(&with(json!({"attempts": "x"}))), [" invalid"]);
+}
+
+#[test]
 fn a_key_without_any_bucket_says_what_is_missing() {
     let entries = parse(r#"{"Key":"k"}"#, None).expect("a batch");
     let [Entry { kind: EntryKind::Invalid { message, .. }, .. }] = entries.as_slice() else { panic!("{entries:?}") };

@@ -100,7 +100,8 @@ class Execution:
         retried = [0] * len(state.get("Retry", []))
         while True:
             try:
-                result = self.work(state, given, context)
+                # Each attempt sees how often the state was tried before.
+                result = self.work(state, given, {**context, "State": {"Name": name, "RetryCount": sum(retried)}})
                 output = self.value(state["Output"], given, context, result=result) if "Output" in state else result
                 return output, state.get("Next")
             except StatesError as error:

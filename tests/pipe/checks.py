@@ -444,7 +444,7 @@ def tasks_are_filled_to_the_limit_and_no_further(world):
             assert objects(bodies) == objects([samples.notification(key) for key in keys])
             for body, following in zip(bodies, bodies[1:]):
                 more = samples.overrides_length(json.dumps(body + following[:1], separators=(",", ":")))
-                assert more > 8192 - 256, f"{engine.name}: keys of {length}: a task would have had room for one more ({more})"
+                assert more > 8192 - 256 - 64, f"{engine.name}: keys of {length}: a task would have had room for one more ({more})"
 
 
 def a_usual_batch_of_fifty_is_one_task(world):
@@ -510,6 +510,10 @@ def spot_is_tried_first_then_fargate_then_the_records_are_handed_over(world):
             # Spot never works.
             services, execution = batch(world, bodies, engine, lambda body, nth, error=error: error if nth <= 3 else None)
             assert [p for p, _ in services.tasks] == ["FARGATE_SPOT"] * 3 + ["FARGATE"] and not services.sent, label
+            # Each launch knows how many came before it, so that the task looks for the culprit.
+            for tried, (_, body) in enumerate(services.tasks):
+                assert objects([body]) == sorted((b, k, a + tried) for b, k, a in objects(bodies)), f"{label}: launch {tried}: {body}"
+                assert samples.overrides_length(body) <= 8192 - 256, label
             assert [seconds for seconds, _ in execution.waits] == [30, 60], execution.waits
             # Nothing works: record by record, one attempt more, and the source queue's filter takes it again.
             services, execution = batch(world, bodies, engine, lambda body, nth, error=error: error)
@@ -529,9 +533,9 @@ def only_the_task_that_failed_is_handed_over(world):
     for engine in world.engines:
         services, _ = batch(world, bodies, engine, lambda body, nth: failure() if "%A90.jpg" in body else None)
         done = {body for _, body in services.tasks if "%A90.jpg" not in body}
-        lost = {body for _, body in services.tasks if "%A90.jpg" in body}
-        assert len(done) >= 2 and len(lost) == 1
-        assert objects(services.failed()) == [(b, k, a + 1) for b, k, a in objects(lost)] and objects(done | lost) == objects(bodies)
+        lost = [body for _, body in services.tasks if "%A90.jpg" in body][:1]
+        assert len(done) >= 2
+        assert objects(services.failed()) == [(b, k, a + 1) for b, k, a in objects(lost)] and objects([*done, *lost]) == objects(bodies)
 
 
 def redrive(world, event, engine, stack="direct"):

@@ -90,7 +90,7 @@ def objects_of(value, pixpipe=None):
         return [one for element in value for one in objects_of(element)]
     attempts = value.get("pixpipe", {}).get("attempts", 0)
     if "Records" in value:
-        return objects_of(value["Records"])
+        return [(bucket, key, tried + attempts) for bucket, key, tried in objects_of(value["Records"])]
     if "s3" in value:
         key = urllib.parse.unquote_plus(value["s3"]["object"]["key"], errors="strict")
         return [(value["s3"]["bucket"]["name"], key, attempts)]
