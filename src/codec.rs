@@ -15,6 +15,8 @@ mod raster;
 mod tiff;
 mod webp;
 
+use std::ops::Range;
+
 use crate::geometry::{DctScale, Orientation, Size};
 use crate::pixels::Pixels;
 use crate::spec::Encoding;
@@ -200,8 +202,23 @@ impl Codecs {
     /// # Errors
     /// [`CodecError`] about reading.
     pub fn decode(&mut self, bytes: &[u8], header: &Header, scale: DctScale) -> Result<Pixels, CodecError> {
+        self.decode_columns(bytes, header, scale, &(0..u32::MAX))
+    }
+
+    /// As [`Codecs::decode`], for a reader of `columns` (at `scale`) alone: what the others hold is not said. The whole
+    /// file is looked at all the same, so that damage anywhere is a refusal.
+    ///
+    /// # Errors
+    /// [`CodecError`] about reading.
+    pub fn decode_columns(
+        &mut self,
+        bytes: &[u8],
+        header: &Header,
+        scale: DctScale,
+        columns: &Range<u32>,
+    ) -> Result<Pixels, CodecError> {
         match (header.format, &header.detail) {
-            (_, Detail::Jpeg(stream)) => self.jpeg.decode(bytes, stream, scale),
+            (_, Detail::Jpeg(stream)) => self.jpeg.decode(bytes, stream, scale, columns),
             (Format::Png, _) => png::decode(bytes),
             (Format::Webp, _) => webp::decode(bytes),
             (Format::Gif, _) => gif::decode(bytes),

@@ -2,6 +2,7 @@
 //!
 //! Decode (DCT-scaled) → scale in the stored picture's axes → turn the small picture → colours → background → encode.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::codec::{CodecError, Codecs, Header};
@@ -76,6 +77,27 @@ impl Plan {
         &self.header
     }
 
+    /// What is done to the decoded picture, in its own axes.
+    fn resample(&self, placement: &Placement, spec: &Spec) -> Resample {
+        let orientation = self.header.orientation;
+        let crop = placement.crop.in_stored(orientation, self.header.size).divided(self.scale.divisor());
+        let (target, order) = if orientation.swaps_axes() {
+            (placement.scaled.transposed(), PassOrder::VerticalFirst)
+        } else {
+            (placement.scaled, PassOrder::HorizontalFirst)
+        };
+        let precision = if self.scale == DctScale::Full { Precision::Exact } else { Precision::Quick };
+        Resample { crop, target, filter: spec.filter, order, precision }
+    }
+
+    /// The columns of the decoded picture that the outputs of `sizes` are made of.
+    fn columns(&self, spec: &Spec, sizes: &[Size]) -> Range<u32> {
+        let decoded = self.scale.scaled(self.header.size);
+        let wanted = self.placements.iter().filter(|(size, _)| sizes.contains(size));
+        let columns = wanted.map(|(_, placement)| self.resample(placement, spec).columns(decoded));
+        columns.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..decoded.width())
+    }
+
     /// An upper bound of the memory that rendering takes besides the source, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
@@ -133,7 +155,8 @@ impl Renderer {
     /// [`RenderError`] where the file is refused.
     pub fn render(&mut self, bytes: &[u8], plan: &Plan, spec: &Spec, sizes: &[Size]) -> Result<Rendered, RenderError> {
         let start = Instant::now();
-        let mut decoded = self.codecs.decode(bytes, &plan.header, plan.scale)?;
+        let columns = plan.columns(spec, sizes);
+        let mut decoded = self.codecs.decode_columns(bytes, &plan.header, plan.scale, &columns)?;
         let decode = start.elapsed();
 
         let start = Instant::now();
@@ -171,16 +194,8 @@ impl Renderer {
         conversion: Option<&Conversion>,
         spec: &Spec,
     ) -> Result<Pixels, RenderError> {
-        let orientation = plan.header.orientation;
-        let crop = placement.crop.in_stored(orientation, plan.header.size).divided(plan.scale.divisor());
-        let (target, order) = if orientation.swaps_axes() {
-            (placement.scaled.transposed(), PassOrder::VerticalFirst)
-        } else {
-            (placement.scaled, PassOrder::HorizontalFirst)
-        };
-        let precision = if plan.scale == DctScale::Full { Precision::Exact } else { Precision::Quick };
-        let resample = Resample { crop, target, filter: spec.filter, order, precision };
-        let mut small = self.scaler.scale(decoded, &resample)?.upright(orientation);
+        let resample = plan.resample(placement, spec);
+        let mut small = self.scaler.scale(decoded, &resample)?.upright(plan.header.orientation);
         small.unpremultiply();
         if let Some(conversion) = conversion {
             small = conversion.apply(&small).map_err(|error| RenderError::Color(error.to_string()))?;
@@ -202,5 +217,49 @@ fn conversion(header: &Header, decoded: &Pixels, color: Color) -> Result<Option<
             Conversion::parse(profile, decoded.channels(), header.is_gray).map_err(|error| error.to_string())
         }
         _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Fit;
+    use crate::spec::{Encoding, Filter, Rgb};
+
+    #[test]
+    fn columns_that_no_output_shows_change_nothing() {
+        let size = |width, height| Size::new(width, height).expect("not zero");
+        let sets: [&[Size]; 5] =
+            [&[size(24, 24)], &[size(20, 60)], &[size(110, 20)], &[size(40, 110), size(31, 17)], &[size(300, 300)]];
+        let mut renderer = Renderer::try_new().expect("memory for the codecs");
+        let mut left_out = 0;
+        for exif in 1..=8 {
+            let path = format!("{}/testdata/images/orientation/jpeg-{exif}.jpg", env!("CARGO_MANIFEST_DIR"));
+            let bytes = std::fs::read(&path).expect("a readable file");
+            for filter in [Filter::Box, Filter::Bilinear, Filter::Hamming, Filter::Bicubic, Filter::Lanczos3] {
+                for (sizes, decode) in sets.into_iter().flat_map(|set| [(set, Decode::Fast), (set, Decode::Exact)]) {
+                    let spec = Spec {
+                        sizes: sizes.to_vec(),
+                        fit: Fit::Cover,
+                        filter,
+                        decode,
+                        color: Color::Srgb,
+                        background: Rgb([0; 3]),
+                        encoding: Encoding::Npy,
+                    };
+                    let plan = Plan::read(&bytes, &spec, u64::MAX).expect("an image");
+                    let whole = renderer.codecs.decode(&bytes, &plan.header, plan.scale).expect("a whole image");
+                    let columns = plan.columns(&spec, sizes);
+                    left_out += u32::from(columns.len() + 60 < whole.size().width() as usize);
+                    let outputs = renderer.render(&bytes, &plan, &spec, sizes).expect("a whole image").outputs;
+                    for ((size, placement), (_, actual)) in plan.placements.iter().zip(&outputs) {
+                        let small = renderer.small(&whole, &plan, *size, placement, None, &spec).expect("inside");
+                        let expected = renderer.codecs.encode(&small, spec.encoding).expect("an encoder");
+                        assert!(*actual == expected, "EXIF {exif}, {filter:?}, {decode:?}, {size} of {sizes:?}");
+                    }
+                }
+            }
+        }
+        assert!(left_out > 50, "columns were left out {left_out} times");
     }
 }

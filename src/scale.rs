@@ -2,6 +2,8 @@
 
 mod mean;
 
+use std::ops::Range;
+
 use fast_image_resize as fir;
 use fir::images::{Image, ImageRef, TypedImage, TypedImageRef};
 use fir::pixels::{U16x3, U16x4};
@@ -47,6 +49,18 @@ pub struct Resample {
     pub order: PassOrder,
     /// The exactness of the weights.
     pub precision: Precision,
+}
+
+impl Resample {
+    /// The columns `[start, end)` of a picture of size `source` that the scaling reads: what the others hold does not
+    /// matter.
+    #[must_use]
+    pub fn columns(&self, source: Size) -> Range<u32> {
+        let crop = clamped(self.crop, source);
+        let span = Span { start: crop.left, length: crop.width };
+        let needed = span.needed(self.target.width(), source.width(), self.filter);
+        needed.first..needed.end
+    }
 }
 
 /// The scaling itself failed: a box outside the picture, or a size that no memory holds.
@@ -360,6 +374,27 @@ mod tests {
             let down = Pass { axis: Axis::Vertical, span: rows, length_px: 30, lines: Lines { first: 0, end: 40 } };
             let expected = scaler.pass(&between, &down, &job).expect("inside");
             assert!(actual == expected, "{filter:?} {precision:?}");
+        }
+    }
+
+    #[test]
+    fn columns_that_are_not_read_may_hold_anything() {
+        let source = noise(500, 90, Channels::Rgb, 13);
+        let mut scaler = Scaler::new();
+        let crop = CropBox { left: 180.25, top: 3.5, width: 120.5, height: 80.0 };
+        for (filter, precision) in FILTERS.into_iter().flat_map(|filter| PRECISIONS.map(|p| (filter, p))) {
+            for order in [PassOrder::HorizontalFirst, PassOrder::VerticalFirst] {
+                let job = Resample { order, ..job(crop, (17, 12), filter, precision) };
+                let columns = job.columns(source.size());
+                let mut other = source.clone();
+                for row in other.data_mut().chunks_mut(500 * 3) {
+                    row[..columns.start as usize * 3].fill(255);
+                    row[columns.end as usize * 3..].fill(255);
+                }
+                let expected = scaler.scale(&source, &job).expect("inside");
+                let actual = scaler.scale(&other, &job).expect("inside");
+                assert!(actual == expected, "{filter:?} {precision:?} {order:?}");
+            }
         }
     }
 

@@ -4,10 +4,14 @@
 //! the file is seen to be complete before, and every warning is a refusal except the one that means nothing. For that
 //! the oddities that cameras write into headers are put right in a copy, since libjpeg only keeps its first warning.
 
+mod decompressor;
+
 use std::borrow::Cow;
+use std::ops::Range;
 
-use turbojpeg::{Compressor, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp};
+use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
 
+use self::decompressor::{Decompressor, Picture};
 use super::chunks::Cursor;
 use super::{CodecError, DecodeMemory, Detail, Format, Header, exif_orientation, raster};
 use crate::geometry::{DctScale, Orientation, Size};
@@ -15,7 +19,10 @@ use crate::pixels::{Channels, Pixels, byte_len};
 use crate::spec::Subsampling;
 
 /// libjpeg-turbo's fuzzers stop at 500 scans; encoders write about 10.
-const MAX_SCANS: u32 = 500;
+const MAX_SCANS: i32 = 500;
+/// Units beside those that are needed, since decoding looks at neighbours: upsampling at the next sample of chroma, and
+/// that one is smoothed by what the next two blocks hold where a progressive file lacks its last scans.
+const MARGIN_UNITS: u32 = 3;
 /// The end of libjpeg's one harmless warning: padding between the last coded block and the end of the image. Before any
 /// other marker it is a refusal, since libjpeg keeps only its first warning and what follows could be damaged unseen.
 const PADDING: &str = "extraneous bytes before marker 0xd9";
@@ -101,6 +108,20 @@ impl Stream {
 
     fn channels(&self) -> Channels {
         if self.is_ink() { Channels::Cmyk } else { Channels::Rgb }
+    }
+
+    /// The columns at `scale` that have to be decoded so that those `needed` are right.
+    fn columns(&self, needed: &Range<u32>, scale: DctScale) -> Range<u32> {
+        let width = scale.scaled(self.frame.size).width();
+        if self.is_lossless() {
+            return 0..width;
+        }
+        // A.2.4 of T.81: a unit holds as many blocks in a row as its widest component says.
+        let blocks = self.frame.sampling.iter().map(|(horizontal, _)| u32::from(*horizontal)).max().unwrap_or(1);
+        let unit = (8 * blocks / scale.divisor()).max(1);
+        let first = (needed.start.min(width - 1) / unit).saturating_sub(MARGIN_UNITS);
+        let end = needed.end.div_ceil(unit).saturating_add(MARGIN_UNITS);
+        first * unit..end.saturating_mul(unit).min(width)
     }
 
     /// libjpeg keeps every coefficient (2 bytes) of an image that comes in several scans; one that comes in a single
@@ -381,23 +402,19 @@ impl Turbo {
         Ok(Self { decompressor: decompressor()?, compressor: Compressor::new().map_err(failed)? })
     }
 
-    pub(super) fn decode(&mut self, bytes: &[u8], stream: &Stream, scale: DctScale) -> Result<Pixels, CodecError> {
+    pub(super) fn decode(
+        &mut self,
+        bytes: &[u8],
+        stream: &Stream,
+        scale: DctScale,
+        columns: &Range<u32>,
+    ) -> Result<Pixels, CodecError> {
         let scale = if stream.is_scalable() { scale } else { DctScale::Full };
-        let factor = match scale {
-            DctScale::Full => ScalingFactor::ONE,
-            DctScale::Half => ScalingFactor::ONE_HALF,
-            DctScale::Quarter => ScalingFactor::ONE_QUARTER,
-            DctScale::Eighth => ScalingFactor::ONE_EIGHTH,
-        };
-        self.decompressor.set_scaling_factor(factor).map_err(|error| refusal(&error))?;
-        let size = scale.scaled(stream.frame.size);
-        let channels = stream.channels();
+        let (size, channels) = (scale.scaled(stream.frame.size), stream.channels());
         let length = byte_len(size, channels).ok_or_else(|| CodecError::Corrupt("too large".to_owned()))?;
         let mut data = vec![0; length];
-        let (width, height) = (size.width() as usize, size.height() as usize);
-        let format = if stream.is_ink() { PixelFormat::CMYK } else { PixelFormat::RGB };
-        let image = Image { pixels: data.as_mut_slice(), width, pitch: width * channels.count(), height, format };
-        match self.decompressor.decompress(&stream.repaired(bytes), image) {
+        let picture = Picture { scale, size, channels, columns: stream.columns(columns, scale) };
+        match self.decompressor.decompress(&stream.repaired(bytes), &picture, &mut data) {
             Ok(()) => {}
             Err(error) if error.to_string().ends_with(PADDING) => {}
             Err(error) => {
@@ -434,9 +451,7 @@ impl Turbo {
 }
 
 fn decompressor() -> Result<Decompressor, CodecError> {
-    let mut decompressor = Decompressor::new().map_err(failed)?;
-    decompressor.set_scan_limit(MAX_SCANS).map_err(failed)?;
-    Ok(decompressor)
+    Decompressor::try_new(MAX_SCANS).map_err(failed)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
@@ -455,5 +470,84 @@ fn refusal(error: &turbojpeg::Error) -> CodecError {
         CodecError::Unsupported(text)
     } else {
         CodecError::Corrupt(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every kind of JPEG in `testdata/images`, and progressive ones of which the last scans are missing.
+    fn kinds() -> Vec<(String, Vec<u8>)> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/images/jpeg");
+        let mut kinds = Vec::new();
+        for entry in std::fs::read_dir(folder).expect("a readable folder") {
+            let path = entry.expect("a readable folder").path();
+            let name = path.file_name().expect("files have names").to_string_lossy().into_owned();
+            let bytes = std::fs::read(&path).expect("a readable file");
+            if name.contains("progressive") {
+                let scans = memchr::memmem::find_iter(&bytes, &[0xff, marker::SOS]);
+                for (number, start) in scans.enumerate().skip(1) {
+                    let cut = [&bytes[..start], &[0xff, marker::EOI]].concat();
+                    kinds.push((format!("{name}, {number} scans"), cut));
+                }
+            }
+            kinds.push((name, bytes));
+        }
+        kinds
+    }
+
+    #[test]
+    fn leaving_columns_out_changes_no_other() {
+        let mut turbo = Turbo::try_new().expect("memory for the codecs");
+        let (mut left_out, mut faults) = (0, Vec::new());
+        for (name, bytes) in kinds() {
+            let header = header(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let Detail::Jpeg(stream) = header.detail else { panic!("{name} is a JPEG") };
+            for scale in [DctScale::Full, DctScale::Half, DctScale::Quarter, DctScale::Eighth] {
+                let width = scale.scaled(header.size).width();
+                // A few kinds are of those that libjpeg-turbo does not decode, in part or whole.
+                let Ok(whole) = turbo.decode(&bytes, &stream, scale, &(0..width)) else { continue };
+                // All places of an edge in a unit, of 32 columns at most; to the right end of the picture, too.
+                for start in (width / 4..width).take(33) {
+                    let needed = start..if start % 4 == 0 { width } else { (start + 1 + start % 13).min(width) };
+                    let part = turbo.decode(&bytes, &stream, scale, &needed).expect("the whole could be decoded");
+                    let stride = width as usize * whole.channels().count();
+                    let columns = needed.start as usize * whole.channels().count()
+                        ..needed.end as usize * whole.channels().count();
+                    let mut rows = whole.data().chunks(stride).zip(part.data().chunks(stride));
+                    if rows.any(|(all, some)| all[columns.clone()] != some[columns.clone()]) {
+                        faults.push(format!("{name}, {scale:?}, {needed:?} of {width}"));
+                    }
+                    left_out += u32::from(whole != part);
+                }
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        assert!(left_out > 2000, "columns were left out {left_out} times");
+    }
+
+    #[test]
+    fn damage_in_columns_that_are_left_out_is_seen() {
+        let mut turbo = Turbo::try_new().expect("memory for the codecs");
+        let (mut refused, mut faults) = (0, Vec::new());
+        for (name, mut bytes) in kinds() {
+            for at in (bytes.len() / 2..bytes.len() - 2).step_by(997) {
+                let clean = std::mem::replace(&mut bytes[at], 0x5a);
+                if let Ok(Header { detail: Detail::Jpeg(stream), size, .. }) = header(&bytes) {
+                    let scale = DctScale::Quarter;
+                    let mut decode =
+                        |columns| turbo.decode(&bytes, &stream, scale, &columns).map(|pixels| pixels.size());
+                    let whole = decode(0..scale.scaled(size).width());
+                    if whole != decode(0..1) {
+                        faults.push(format!("{name}, byte {at}: {whole:?}"));
+                    }
+                    refused += u32::from(whole.is_err());
+                }
+                bytes[at] = clean;
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        assert!(refused > 50, "damage was seen {refused} times");
     }
 }

@@ -36,7 +36,7 @@ fn pixels(file: &[u8]) -> Result<Vec<u8>, RenderError> {
     rendered(file, if turned { size.transposed() } else { size })
 }
 
-/// A small picture of a file.
+/// A small picture of a file, without what lies left and right: the decoder leaves that out.
 fn thumbnail(file: &[u8]) -> Result<Vec<u8>, RenderError> {
     rendered(file, Size::new(16, 16).expect("not zero"))
 }
@@ -51,7 +51,7 @@ fn rendered(file: &[u8], size: Size) -> Result<Vec<u8>, RenderError> {
 fn spec(size: Size) -> Spec {
     Spec {
         sizes: vec![size],
-        fit: Fit::Stretch,
+        fit: Fit::Cover,
         filter: Filter::Box,
         decode: Decode::Exact,
         color: Color::Srgb,
