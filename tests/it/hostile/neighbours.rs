@@ -1,0 +1,77 @@
+//! Bad files beside good ones.
+
+use std::path::Path;
+
+use crate::support::run::outputs;
+
+use super::scene::Scene;
+use super::strangers::strangers;
+use super::{expect_none, image, removed, scans};
+
+#[test]
+fn bad_files_leave_their_neighbours_alone_and_nothing_of_themselves() {
+    let mut scene = Scene::new();
+    let mut expected = Vec::new();
+    let mut bad = |scene: &mut Scene, key: String, reason: &'static str, file: &[u8]| {
+        scene.put(&key, file);
+        expected.push((key, reason));
+    };
+    for (name, reason, file) in strangers() {
+        bad(&mut scene, name.to_owned(), reason, &file);
+    }
+    for name in [
+        "jpeg/baseline.jpg",
+        "jpeg/progressive.jpg",
+        "jpeg/arithmetic.jpg",
+        "jpeg/restart-markers.jpg",
+        "png/rgb-8.png",
+        "png/interlaced-rgb-8.png",
+        "png/animated.png",
+        "gif/plain.gif",
+        "gif/animated.gif",
+        "webp/lossy.webp",
+        "webp/lossless.webp",
+        "webp/animated.webp",
+        "bmp/rgb-24.bmp",
+        "tiff/rgb-8-lzw.tif",
+        "tiff/rgb-8-tiled.tif",
+        "tiff/multipage.tif",
+    ] {
+        let file = image(name);
+        let key = name.replace('/', "-");
+        bad(&mut scene, format!("cut-{key}"), "truncated", &file[..file.len() / 2]);
+        scene.put(&format!("good-{key}"), &file);
+    }
+    let baseline = image("jpeg/baseline.jpg");
+    let (start, end) = scans(&baseline)[0];
+    bad(&mut scene, "half-grey.jpg".to_owned(), "corrupt", &removed(&baseline, start + (end - start) / 2, end));
+
+    let (finished, _) = scene.run(&[("SIZES", "32,16x8"), ("FORMAT", "png")]);
+    let finished = finished.expect_code(1);
+    assert_eq!(finished.records().len(), scene.keys.len(), "one line each");
+    let mut wrong = Vec::new();
+    for (key, reason) in &expected {
+        let outcome = finished.outcome(key);
+        if outcome != ("failed".to_owned(), (*reason).to_owned()) || !outputs(&finished.record(key)).is_empty() {
+            wrong.push(format!("{key}: {outcome:?} instead of {reason}"));
+        }
+    }
+    let mut outputs_of_good = Vec::new();
+    for key in scene.keys.iter().filter(|key| key.starts_with("good-")) {
+        if finished.outcome(key).0 != "written" {
+            wrong.push(format!("{key}: {:?}", finished.outcome(key)));
+        }
+        let extension =
+            if Path::new(key).extension().is_some_and(|extension| extension == "png") { "" } else { ".png" };
+        outputs_of_good.extend(["32x32", "16x8"].map(|size| format!("{size}/{key}{extension}")));
+    }
+    expect_none(&wrong);
+    outputs_of_good.sort();
+    assert_eq!(scene.written(), outputs_of_good, "of the bad files nothing is left");
+    for key in outputs_of_good {
+        let output =
+            image::open(scene.root.path().join("dest").join(&key)).unwrap_or_else(|error| panic!("{key}: {error}"));
+        let expected = if key.starts_with("32x32") { (32, 32) } else { (16, 8) };
+        assert_eq!((output.width(), output.height()), expected, "{key}");
+    }
+}
