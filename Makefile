@@ -72,8 +72,9 @@ sbom: ## target/sbom.cdx.json: what the binary is made of, C libraries included
 e2e: tools ## the whole flow on this machine: terraform apply, uploads, tasks in podman, a bad day (needs terraform)
 	tests/e2e/run.sh
 
-bench: build ## criterion per stage, then the peers over PHOTOS: benches/README.md
+bench: build ## criterion per stage, the start, then the peers over PHOTOS: benches/README.md
 	PIXPIPE_BENCH_PHOTOS=$(PHOTOS) cargo bench --bench stages
+	$(PYTHON) benches/start.py --binary $(BIN)
 	$(PYTHON) benches/peers/run.py --binary $(BIN) $(PHOTOS)
 
 fuzz: ## a minute of each fuzz target (needs cargo-fuzz)
