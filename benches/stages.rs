@@ -10,7 +10,7 @@ use std::time::Duration;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use pixpipe::codec::Codecs;
-use pixpipe::geometry::{DctScale, Fit, Placement, Size, dct_scale, place};
+use pixpipe::geometry::{DctScale, Fit, Orientation, Placement, Size, dct_scale, place};
 use pixpipe::pixels::Pixels;
 use pixpipe::render::{Plan, Renderer};
 use pixpipe::scale::{PassOrder, Precision, Resample, Scaler};
@@ -79,7 +79,14 @@ impl Photo {
     fn resample(&self, scale: DctScale, precision: Precision) -> Resample {
         let crop = self.placement.crop.divided(scale.divisor());
         let target = self.placement.scaled;
-        Resample { crop, target, filter: Filter::Lanczos3, order: PassOrder::HorizontalFirst, precision }
+        Resample {
+            crop,
+            target,
+            filter: Filter::Lanczos3,
+            order: PassOrder::HorizontalFirst,
+            orientation: Orientation::Upright,
+            precision,
+        }
     }
 }
 

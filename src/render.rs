@@ -81,13 +81,15 @@ impl Plan {
     fn resample(&self, placement: &Placement, spec: &Spec) -> Resample {
         let orientation = self.header.orientation;
         let crop = placement.crop.in_stored(orientation, self.header.size).divided(self.scale.divisor());
+        let source = self.header.size;
         let (target, order) = if orientation.swaps_axes() {
-            (placement.scaled.transposed(), PassOrder::VerticalFirst)
+            let order = PassOrder::of_pillow(source.transposed(), placement.scaled);
+            (placement.scaled.transposed(), order.transposed())
         } else {
-            (placement.scaled, PassOrder::HorizontalFirst)
+            (placement.scaled, PassOrder::of_pillow(source, placement.scaled))
         };
         let precision = if self.scale == DctScale::Full { Precision::Exact } else { Precision::Quick };
-        Resample { crop, target, filter: spec.filter, order, precision }
+        Resample { crop, target, filter: spec.filter, order, orientation, precision }
     }
 
     /// The columns of the decoded picture that the outputs of `sizes` are made of.

@@ -8,7 +8,7 @@ use fast_image_resize as fir;
 use fir::images::{Image, ImageRef, TypedImage, TypedImageRef};
 use fir::pixels::{U16x3, U16x4};
 
-use crate::geometry::{CropBox, Size};
+use crate::geometry::{CropBox, Orientation, Size};
 use crate::pixels::{Channels, Pixels, byte_len};
 use crate::spec::Filter;
 
@@ -17,13 +17,37 @@ const BAND_SAMPLES: usize = 4 << 20;
 
 /// Which of the two passes of a separable convolution comes first.
 ///
-/// Values are rounded to bytes in between, so the order shows. Pillow's is horizontal first, in the upright picture.
+/// Values are rounded to bytes in between, so the order shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PassOrder {
     /// Along the rows, then along the columns.
     HorizontalFirst,
-    /// Along the columns, then along the rows: for pictures that are stored turned by 90°.
+    /// Along the columns, then along the rows.
     VerticalFirst,
+}
+
+impl PassOrder {
+    /// Pillow's order for an upright picture, since its version 13 (`ImagingResampleInner`): horizontal first, unless the
+    /// height loses more than twice as many pixels as the width.
+    #[must_use]
+    pub fn of_pillow(source: Size, target: Size) -> Self {
+        let lost = |from: u32, to: u32| i64::from(from) - i64::from(to);
+        let height = lost(source.height(), target.height());
+        if height > 0 && height > 2 * lost(source.width(), target.width()) {
+            Self::VerticalFirst
+        } else {
+            Self::HorizontalFirst
+        }
+    }
+
+    /// The same for the picture turned by 90°.
+    #[must_use]
+    pub const fn transposed(self) -> Self {
+        match self {
+            Self::HorizontalFirst => Self::VerticalFirst,
+            Self::VerticalFirst => Self::HorizontalFirst,
+        }
+    }
 }
 
 /// How exactly weights are kept.
@@ -47,6 +71,8 @@ pub struct Resample {
     pub filter: Filter,
     /// The order of the passes.
     pub order: PassOrder,
+    /// How the picture is stored. A pixel on the edge between two boxes counts to the one after it in the upright picture.
+    pub orientation: Orientation,
     /// The exactness of the weights.
     pub precision: Precision,
 }
@@ -85,6 +111,8 @@ struct Pass {
     span: Span,
     /// What it is scaled to, in pixels.
     length_px: u32,
+    /// Whether the upright picture has this axis the other way round.
+    is_reversed: bool,
     /// The lines across the axis that are scaled.
     lines: Lines,
 }
@@ -147,8 +175,20 @@ impl Scaler {
         let crop = clamped(job.crop, size);
         let columns = Span { start: crop.left, length: crop.width };
         let rows = Span { start: crop.top, length: crop.height };
-        let horizontal = |lines| Pass { axis: Axis::Horizontal, span: columns, length_px: job.target.width(), lines };
-        let vertical = |lines| Pass { axis: Axis::Vertical, span: rows, length_px: job.target.height(), lines };
+        let horizontal = |lines| Pass {
+            axis: Axis::Horizontal,
+            span: columns,
+            length_px: job.target.width(),
+            is_reversed: job.orientation.reverses_x(),
+            lines,
+        };
+        let vertical = |lines| Pass {
+            axis: Axis::Vertical,
+            span: rows,
+            length_px: job.target.height(),
+            is_reversed: job.orientation.reverses_y(),
+            lines,
+        };
         let (first, second) = match job.order {
             PassOrder::HorizontalFirst => {
                 let needed = rows.needed(job.target.height(), size.height(), job.filter);
@@ -307,7 +347,6 @@ impl Span {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::Orientation;
     use proptest::prelude::*;
 
     const FILTERS: [Filter; 5] = [Filter::Box, Filter::Bilinear, Filter::Hamming, Filter::Bicubic, Filter::Lanczos3];
@@ -329,7 +368,14 @@ mod tests {
 
     fn job(crop: CropBox, target: (u32, u32), filter: Filter, precision: Precision) -> Resample {
         let target = Size::new(target.0, target.1).expect("not zero");
-        Resample { crop, target, filter, order: PassOrder::HorizontalFirst, precision }
+        Resample {
+            crop,
+            target,
+            filter,
+            order: PassOrder::HorizontalFirst,
+            orientation: Orientation::Upright,
+            precision,
+        }
     }
 
     const PRECISIONS: [Precision; 2] = [Precision::Exact, Precision::Quick];
@@ -368,10 +414,16 @@ mod tests {
             let actual = scaler.scale(&source, &job).expect("inside");
             let columns = Span { start: crop.left, length: crop.width };
             let rows = Span { start: crop.top, length: crop.height };
-            let all =
-                Pass { axis: Axis::Horizontal, span: columns, length_px: 40, lines: Lines { first: 0, end: 500 } };
+            let all = Pass {
+                axis: Axis::Horizontal,
+                span: columns,
+                length_px: 40,
+                is_reversed: false,
+                lines: Lines { first: 0, end: 500 },
+            };
             let between = scaler.pass(&source, &all, &job).expect("inside");
-            let down = Pass { axis: Axis::Vertical, span: rows, length_px: 30, lines: Lines { first: 0, end: 40 } };
+            let lines = Lines { first: 0, end: 40 };
+            let down = Pass { axis: Axis::Vertical, span: rows, length_px: 30, is_reversed: false, lines };
             let expected = scaler.pass(&between, &down, &job).expect("inside");
             assert!(actual == expected, "{filter:?} {precision:?}");
         }
@@ -428,6 +480,7 @@ mod tests {
                 crop: crop.in_stored(Orientation::Transpose, stored.size()),
                 target: job.target.transposed(),
                 order: PassOrder::VerticalFirst,
+                orientation: Orientation::Transpose,
                 ..job
             };
             let actual = scaler.scale(&stored, &turned).expect("inside").upright(Orientation::Transpose);

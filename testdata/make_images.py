@@ -417,6 +417,12 @@ def pngs():
     yield "png/interlaced-grey-1.png", png(grey >> 7, GREY, 1, interlaced=True)
     yield "png/interlaced-palette-4.png", png(indices, PALETTE, 4, palette=palette, interlaced=True)
     yield "png/interlaced-7x5.png", png(np.asarray(image.resize((7, 5))), RGB, interlaced=True)
+    # Coarse noise, so that the order of the passes shows.
+    noise = np.random.default_rng(7).integers(0, 256, (60, 24, 3), dtype=np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+    yield "png/tall.png", png(noise, RGB)
+    for name, orientation in (("turned", 6), ("mirrored", 7)):
+        samples = np.asarray(stored(Image.fromarray(noise), orientation))
+        yield f"png/tall-{name}.png", png(samples, RGB, before_idat=[(b"eXIf", exif(orientation))])
     yield "png/size-1x1.png", png(rgb[200:201, 300:301], RGB)
     yield "png/size-1x500.png", png(np.tile(np.arange(500) // 2, (3, 1)).T.reshape(500, 1, 3), RGB)
     yield "png/size-500x1.png", png(np.tile(np.arange(500) // 2, (3, 1)).T.reshape(1, 500, 3), RGB)

@@ -31,9 +31,11 @@ fn windows(pass: &Pass, side_px: u32) -> Vec<Window> {
     let support = 0.5 * filter_scale;
     let inverse = 1.0 / filter_scale;
     let bound = |edge: f64| edge.clamp(0.0, f64::from(side_px)) as usize;
-    (0..pass.length_px)
+    let reversed = f64::from(side_px) - pass.span.start - pass.span.length;
+    let start = if pass.is_reversed { reversed } else { pass.span.start };
+    let mut windows: Vec<Window> = (0..pass.length_px)
         .map(|index| {
-            let center = pass.span.start + (f64::from(index) + 0.5) * scale;
+            let center = start + (f64::from(index) + 0.5) * scale;
             let range = bound(center - support + 0.5)..bound(center + support + 0.5);
             let counts = |pixel: &usize| {
                 let distance = (*pixel as f64 - center + 0.5) * inverse;
@@ -45,7 +47,16 @@ fn windows(pass: &Pass, side_px: u32) -> Vec<Window> {
             let weight = 1.0 / pixels.len().max(1) as f64;
             Window { pixels, weight: (0.5 + weight * f64::from(1_u32 << PRECISION_BITS)) as u32 }
         })
-        .collect()
+        .collect();
+    if pass.is_reversed {
+        // Computed in the upright picture, as Pillow does, and counted from the other end.
+        windows.reverse();
+        let side = side_px as usize;
+        for window in &mut windows {
+            window.pixels = side - window.pixels.end..side - window.pixels.start;
+        }
+    }
+    windows
 }
 
 /// Fills `data` with the means of the pass.

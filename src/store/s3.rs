@@ -276,6 +276,8 @@ where
     };
     let text = text.trim_end().to_owned();
     match (status, error.code()) {
+        // The SDK makes no request of such a key: one of nothing but white space, say.
+        _ if matches!(error, SdkError::ConstructionFailure(_)) => StoreError::InvalidKey(text),
         (Some(404), _) => StoreError::NotFound(text),
         (Some(401 | 403), _) | (_, Some("ExpiredToken" | "InvalidToken" | "AuthorizationHeaderMalformed")) => {
             StoreError::AccessDenied(text)

@@ -386,6 +386,17 @@ fn a_key_is_taken_as_the_event_means_it_and_kept_as_it_is() {
 }
 
 #[test]
+fn a_key_that_the_sdk_makes_no_request_of_has_failed_for_good() {
+    let server = with_one_photo();
+    let keys = [" ", "\t", "a.jpg"];
+    let finished = small_run(&server).batch(&entries(&keys.map(|key| ("src", key)))).run().expect_code(1);
+    for key in &keys[..2] {
+        assert_eq!(finished.outcome(key), outcome("failed", "invalid-entry"), "{key:?}");
+    }
+    assert_eq!(finished.outcome("a.jpg"), outcome("written", ""));
+}
+
+#[test]
 fn the_key_of_an_s3_notification_is_form_encoded() {
     let cases = [
         ("two+words+%2B+100%25.jpg", "two words + 100%.jpg"),
