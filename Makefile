@@ -32,11 +32,15 @@ $(VENV)/ok: testdata/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r testdata/requirements.txt
 	@touch $@
 
-test: tools goldens ## everything: unit, property and behaviour tests, real S3 servers, Pillow
+test: tools goldens ## everything: unit, property and behaviour tests, real S3 servers, Pillow, image, module, the whole flow
 	cargo test --locked
 	cargo test --locked --features fault-switch --test chaos
 	$(MAKE) parity
 	$(MAKE) ministack
+	@# 77: something that this machine does not have, and that cannot be installed; it says what.
+	image/build.sh && $(PYTHON) tests/image.py || [ $$? = 77 ]
+	tests/pipe/check.sh || [ $$? = 77 ]
+	tests/e2e/run.sh || [ $$? = 77 ]
 
 lint: tools ## formatting, clippy and docs, all without a warning
 	cargo fmt --check

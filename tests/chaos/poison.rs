@@ -1,7 +1,10 @@
 //! Files that end the whole process, spin, panic or eat memory: each costs itself alone.
 
+use hyper::Method;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::support::faults::{self, Fault, Gate, Times};
 use crate::support::photos;
 use crate::support::run::{Finished, Pixpipe, text};
 use crate::support::s3::Upload;
@@ -111,4 +114,48 @@ fn what_comes_back_is_made_as_it_would_be_the_first_time() {
     }
     let members = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(members(&first), members(&again));
+}
+
+#[test]
+fn a_signal_while_decoding_does_not_wait_for_the_decoder() {
+    let server = with_poison("spin");
+    let gate = Gate::closed();
+    // By the time that a photo is about to be written, the file that spins is being decoded.
+    server.fault(faults::under(Method::PUT, "dest", ""), Times::Always, Fault::Hold(gate.clone()));
+    let running = run(&server, 0).env("GRACE_SECONDS", "0").start();
+    gate.wait_for(1);
+    running.signal(Signal::TERM);
+    let finished = running.finish().expect_code(0);
+    gate.open();
+    assert_eq!(text(&finished.record("b-poison.jpg"), "reason"), "interrupted");
+    assert_eq!(finished.summary()["handed_back"], 3);
+    assert_eq!(server.take_messages("retry").len(), 3);
+}
+
+#[test]
+fn a_signal_ends_the_process_of_a_record_that_came_back() {
+    for (grace_seconds, signals) in [("0", 1), ("3600", 2)] {
+        let server = with_poison("crash");
+        let gate = Gate::closed();
+        server.fault(faults::get("src", "a.jpg"), Times::Always, Fault::Hold(gate.clone()));
+        let running = run(&server, 1).env("GRACE_SECONDS", grace_seconds).start();
+        gate.wait_for(1);
+        running.signal(Signal::TERM);
+        running.wait_for_diagnostic("SIGTERM");
+        for _ in 1..signals {
+            running.signal(Signal::TERM);
+        }
+        let finished = running.finish().expect_code(0);
+        gate.open();
+        assert_eq!(finished.summary()["handed_back"], 3);
+        let mut attempts: Vec<_> = server
+            .take_messages("retry")
+            .iter()
+            .map(|message| message["Records"][0]["pixpipe"]["attempts"].as_u64())
+            .collect();
+        attempts.sort_unstable();
+        // Only the first was begun.
+        assert_eq!(attempts, [Some(1), Some(1), Some(2)]);
+        assert_eq!(server.keys("dest"), Vec::<String>::new());
+    }
 }

@@ -2,7 +2,8 @@
 # Everything about the Terraform module that can be shown without AWS. Ends with "N passed, M failed".
 #   tests/pipe/check.sh               all of it
 #   MUTATIONS=0 tests/pipe/check.sh   without the seeded mistakes
-# The tools are installed below target/: from PyPI, and from npm where npm is there. PLUGIN_DIR names a mirror of providers.
+# Ends with 77 where Terraform or its provider are missing. The other tools are installed below target/: from PyPI, and
+# from npm where npm is there. PLUGIN_DIR names a mirror of providers.
 set -uo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -41,7 +42,7 @@ many() { # file with a line "…: N passed, M failed", or Terraform's "Success! 
 }
 
 tools() {
-    command -v terraform >/dev/null || { echo "terraform is not there" >&2; return 1; }
+    command -v terraform >/dev/null || { echo "SKIPPED: terraform is not there" >&2; exit 77; }
     if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
         python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --requirement "$here/requirements.txt" || return 1
         cp "$here/requirements.txt" "$venv/requirements.txt"
@@ -63,7 +64,7 @@ rm -rf "$out"
 mkdir -p "$out"
 cp -R "$root/pipe" "$out/module"
 rm -rf "$out/module/.terraform"* "$out/module/examples/complete/.terraform"*
-find_provider "$out" "$out/module" || exit 1
+find_provider "$out" "$out/module" || exit 77
 cp "$here/scenarios.tftest.hcl" "$out/module/tests/"
 mkdir -p "$out/module/examples/complete/tests"
 cp "$here/example.tftest.hcl" "$out/module/examples/complete/tests/"

@@ -14,7 +14,7 @@ find_provider() { # folder for a CLI configuration, initialised module to try wi
         mirror="${mirror%/registry.terraform.io/hashicorp/aws}"
     fi
     if [ -z "$mirror" ]; then
-        echo "no AWS provider: no registry can be reached, and there is no mirror on this machine (set PLUGIN_DIR)" >&2
+        echo "SKIPPED: no AWS provider: no registry can be reached, and there is no mirror on this machine (set PLUGIN_DIR)" >&2
         return 1
     fi
     printf 'provider_installation {\n  filesystem_mirror {\n    path = "%s"\n  }\n}\n' "$mirror" >"$1/terraform.rc"
