@@ -50,7 +50,7 @@ lint: tools ## formatting, clippy and docs, all without a warning
 goldens: $(VENV)/ok ## see that the goldens are what Pillow makes
 	$(VENV)/bin/python testdata/make_goldens.py --check
 
-chaos: tools ## 200 batches through every fault, and a model of two racing tasks in every order: about half an hour
+chaos: tools ## 200 batches through every fault, and a model of two racing tasks in every order: about 20 minutes
 	CHAOS_BATCHES=200 cargo test --locked --features fault-switch --test chaos storm -- --nocapture
 	cargo test --locked --test it race -- --ignored --nocapture
 

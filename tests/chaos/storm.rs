@@ -29,7 +29,7 @@ const STORMY_LAUNCHES: usize = 5;
 /// A batch that needs more has lost its way.
 const MAX_LAUNCHES: usize = 12;
 /// Batches at once: they wait more than they compute.
-const THREADS: usize = 4;
+const THREADS: usize = 8;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))

@@ -9,7 +9,7 @@ import photos
 from tasks import OVERRIDES_MAX_CHARACTERS, SIGKILLED, Fault, shown
 from waiting import wait_until
 
-SETTLED_SECONDS = 240
+SETTLED_SECONDS = 600
 EXTENSIONS = {"png": ".png", "npy": ".npy"}
 CONTENT_TYPES = {"png": "image/png", "npy": "application/octet-stream"}
 

@@ -27,8 +27,8 @@ class PythonEngine:
 
     def evaluate(self, text, states):
         try:
-            # Step Functions gives up after a second.
-            expression = jsonata.Jsonata.jsonata(text, timeout=1000)
+            # Step Functions gives up after a second; here a slow machine is no mistake of the expression.
+            expression = jsonata.Jsonata.jsonata(text, timeout=60_000)
             expression.register_lambda("parse", json.loads)
             value = expression.evaluate(None, {"states": states})
         except Exception as error:  # whatever it is, the state machine sees one kind
