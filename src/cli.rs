@@ -155,8 +155,8 @@ async fn work<S: Store>(store: &S, entries: Vec<Entry>, signals: &mut Signals, j
     batch::run(&workshop, entries, signals, |outcome| {
         report.add(&outcome);
         telemetry::report(config.log_format, || outcome.to_json(), || outcome.to_text());
-        if let Some(queue) = outcome.queue(config.hand_back.max_attempts) {
-            unfinished.push((queue, outcome));
+        if let Some((queue, message)) = outcome.hand_back(config.hand_back.max_attempts) {
+            unfinished.push(Unfinished { queue, message, outcome });
         }
     })
     .await;
@@ -172,15 +172,21 @@ async fn work<S: Store>(store: &S, entries: Vec<Entry>, signals: &mut Signals, j
     report.exit()
 }
 
+/// A record that has not come to its end here.
+struct Unfinished {
+    queue: Queue,
+    message: Message,
+    outcome: Outcome,
+}
+
 /// Sends what is unfinished to its queue, where it has one. What cannot be sent is left to the exit code.
-async fn hand_back(config: &Config, queues: &Queues, unfinished: &[(Queue, Outcome)], report: &mut Report) {
+async fn hand_back(config: &Config, queues: &Queues, unfinished: &[Unfinished], report: &mut Report) {
     let HandBack { retry_url, failed_url, .. } = &config.hand_back;
     for (queue, url) in [(Queue::Retry, retry_url), (Queue::Failed, failed_url)] {
-        let outcomes: Vec<&Outcome> =
-            unfinished.iter().filter(|(theirs, _)| *theirs == queue).map(|(_, outcome)| outcome).collect();
-        let (Some(url), false) = (url, outcomes.is_empty()) else { continue };
-        let messages: Vec<Message> = outcomes.iter().map(|outcome| outcome.to_message(queue)).collect();
-        for (outcome, sent) in outcomes.iter().zip(queues.send(url, &messages).await) {
+        let Some(url) = url else { continue };
+        let theirs = || unfinished.iter().filter(|record| record.queue == queue);
+        let messages: Vec<&Message> = theirs().map(|record| &record.message).collect();
+        for (Unfinished { outcome, .. }, sent) in theirs().zip(queues.send(url, &messages).await) {
             match sent {
                 Ok(()) => report.hand_back(outcome),
                 Err(error) => tracing::error!("entry {} is not handed back to {url}: {error}", outcome.pointer),

@@ -116,6 +116,9 @@ pub enum StoreKind {
     Dir(PathBuf),
 }
 
+/// The least that `MEMORY_LIMIT_BYTES` accepts: the process itself, and a photo of a few megapixels.
+pub const LEAST_MEMORY_BYTES: u64 = 64 << 20;
+
 /// What bounds the work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -315,7 +318,7 @@ impl Reader {
             source_pixels: self
                 .number("MAX_SOURCE_PIXELS", raw.max_source_pixels, 1..=MAX_SOURCE)
                 .unwrap_or(DEFAULT_SOURCE),
-            memory_bytes: self.number("MEMORY_LIMIT_BYTES", raw.memory_limit_bytes, (64 << 20)..=u64::MAX),
+            memory_bytes: self.number("MEMORY_LIMIT_BYTES", raw.memory_limit_bytes, LEAST_MEMORY_BYTES..=u64::MAX),
             concurrency: self
                 .number("CONCURRENCY", raw.concurrency, 1..=1024)
                 .and_then(|number| usize::try_from(number).ok()),

@@ -47,7 +47,7 @@ impl Queues {
     }
 
     /// Sends all messages to one queue; gives what became of each, in their order.
-    pub async fn send(&self, url: &str, messages: &[Message]) -> Vec<Result<(), HandBackError>> {
+    pub async fn send(&self, url: &str, messages: &[&Message]) -> Vec<Result<(), HandBackError>> {
         let mut results = Vec::with_capacity(messages.len());
         let mut rest = messages;
         while !rest.is_empty() {
@@ -58,7 +58,7 @@ impl Queues {
         results
     }
 
-    async fn send_batch(&self, url: &str, messages: &[Message]) -> Vec<Result<(), HandBackError>> {
+    async fn send_batch(&self, url: &str, messages: &[&Message]) -> Vec<Result<(), HandBackError>> {
         let all_failed = |why: &str| vec![Err(HandBackError(why.to_owned())); messages.len()];
         let mut request = self.client.send_message_batch().queue_url(url);
         for (index, message) in messages.iter().enumerate() {
@@ -93,9 +93,9 @@ impl Queues {
 }
 
 /// How many of the messages, at least one, fit into one request.
-fn batch_length(messages: &[Message]) -> usize {
+fn batch_length(messages: &[&Message]) -> usize {
     let mut bytes = 0;
-    let fits = |message: &&Message| {
+    let fits = |message: &&&Message| {
         bytes += message.body.len();
         bytes <= MAX_BATCH_BYTES
     };
@@ -119,7 +119,7 @@ mod tests {
             (&[1], 1),
         ];
         for (sizes, expected) in cases {
-            assert_eq!(batch_length(&messages(sizes)), expected, "{sizes:?}");
+            assert_eq!(batch_length(&messages(sizes).iter().collect::<Vec<_>>()), expected, "{sizes:?}");
         }
     }
 }

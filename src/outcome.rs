@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use self::message::Queue;
 use crate::codec::Format;
 use crate::event::SkipReason;
 use crate::object::SourceObject;
@@ -164,28 +165,6 @@ pub struct Outcome {
     pub facts: Facts,
 }
 
-/// The queue that a record is handed back to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Queue {
-    /// `RETRY_QUEUE_URL`: it is worth retrying.
-    Retry,
-    /// `FAILED_QUEUE_URL`: it failed for good, or was tried often enough.
-    Failed,
-}
-impl Outcome {
-    /// The queue that the record belongs into; nothing where it has come to its end.
-    #[must_use]
-    pub fn queue(&self, max_attempts: u32) -> Option<Queue> {
-        match &self.status {
-            Status::Failed { reason, .. } if reason.is_worth_retrying() && self.attempts < max_attempts => {
-                Some(Queue::Retry)
-            }
-            Status::Failed { .. } => Some(Queue::Failed),
-            Status::Written | Status::Skipped(_) => None,
-        }
-    }
-}
-
 #[cfg(test)]
 impl Outcome {
     /// Of an entry that was tried once and named no object.
@@ -197,23 +176,6 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn records_are_retried_until_they_were_tried_often_enough() {
-        let cases = [
-            (Status::Written, 1, None),
-            (Status::Skipped(SkipReason::Unchanged), 1, None),
-            (Status::failed(FailReason::Corrupt, ""), 1, Some(Queue::Failed)),
-            (Status::failed(FailReason::Interrupted, ""), 0, Some(Queue::Retry)),
-            (Status::failed(FailReason::StoreUnavailable, ""), 2, Some(Queue::Retry)),
-            (Status::failed(FailReason::StoreUnavailable, ""), 3, Some(Queue::Failed)),
-            (Status::failed(FailReason::Conflict, ""), 9, Some(Queue::Failed)),
-        ];
-        for (status, attempts, queue) in cases {
-            let outcome = Outcome { attempts, ..Outcome::of(status) };
-            assert_eq!(outcome.queue(3), queue, "{outcome:?}");
-        }
-    }
 
     #[test]
     fn reasons_are_those_of_the_contract() {

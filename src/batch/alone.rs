@@ -7,13 +7,11 @@ use serde_json::{Value, json};
 
 use super::{Workshop, record};
 use crate::child::Program;
+use crate::config::LEAST_MEMORY_BYTES;
 use crate::memory::BASE_BYTES;
 use crate::object::SourceObject;
 use crate::outcome::{Facts, FailReason, Outcome, Status};
 use crate::store::Store;
-
-/// The least that `MEMORY_LIMIT_BYTES` accepts.
-const LEAST_MEMORY_BYTES: u64 = 64 << 20;
 
 /// Works on one record, as if for the first time, in a process that knows no other and no queue.
 pub(super) async fn work<S: Store>(

@@ -2,22 +2,34 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{FailReason, Outcome, Queue, Status};
+use super::{FailReason, Outcome, Status};
 use crate::handback::Message;
+
+/// The queue that a record is handed back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// `RETRY_QUEUE_URL`: it is worth retrying.
+    Retry,
+    /// `FAILED_QUEUE_URL`: it failed for good, or was tried often enough.
+    Failed,
+}
 
 /// The longest time that SQS hides a message.
 const MAX_DELAY_SECONDS: u16 = 900;
 /// How long a record is hidden that failed for the first time; each further time twice as long.
 const FIRST_DELAY_SECONDS: u16 = 15;
+
 impl Outcome {
-    /// The record as a message: a minimal S3 notification, which is accepted again. What named no object comes back as
-    /// it was received, as the member `entry`. Before a retry, a store that does not answer is given time; an interrupted
-    /// record is not delayed.
+    /// The queue that the record belongs into and the message for it; nothing where the record has come to its end.
+    ///
+    /// The message is a minimal S3 notification, which is accepted again. What named no object comes back as it was
+    /// received, as the member `entry`. Before a retry, a store that does not answer is given time; an interrupted record
+    /// is not delayed.
     #[must_use]
-    pub fn to_message(&self, queue: Queue) -> Message {
-        let Status::Failed { reason, .. } = &self.status else {
-            return Message { body: String::new(), delay_seconds: 0 };
-        };
+    pub fn hand_back(&self, max_attempts: u32) -> Option<(Queue, Message)> {
+        let Status::Failed { reason, .. } = &self.status else { return None };
+        let queue =
+            if reason.is_worth_retrying() && self.attempts < max_attempts { Queue::Retry } else { Queue::Failed };
         let mut pixpipe = json!({"attempts": self.attempts, "reason": reason.as_str()});
         let record = if let Some(object) = &self.object {
             let known = [
@@ -48,14 +60,14 @@ impl Outcome {
             }
             _ => 0,
         };
-        Message { body: json!({"Records": [record]}).to_string(), delay_seconds }
+        Some((queue, Message { body: json!({"Records": [record]}).to_string(), delay_seconds }))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{self, Entry, EntryKind};
+    use crate::event::{self, Entry, EntryKind, SkipReason};
     use crate::object::{BucketName, ObjectKey, SourceObject};
 
     #[test]
@@ -73,8 +85,9 @@ mod tests {
             attempts: 2,
             ..Outcome::of(Status::failed(FailReason::StoreUnavailable, "no answer"))
         };
-        assert_eq!(failed.to_message(Queue::Failed).delay_seconds, 0);
-        let message = failed.to_message(Queue::Retry);
+        let given_up = failed.hand_back(2).expect("it failed");
+        assert_eq!((given_up.0, given_up.1.delay_seconds), (Queue::Failed, 0));
+        let (_, message) = failed.hand_back(3).expect("it failed");
         assert_eq!(message.delay_seconds, 30);
         let entries = event::parse(&message.body, None).expect("a batch");
         let [Entry { kind: EntryKind::Work(again), .. }] = entries.as_slice() else { panic!("{entries:?}") };
@@ -89,8 +102,26 @@ mod tests {
             received: Some(json!({"Key": 7})),
             ..Outcome::of(Status::failed(FailReason::InvalidEntry, "\"key\" is a number"))
         };
-        let body: Value = serde_json::from_str(&invalid.to_message(Queue::Failed).body).expect("JSON");
+        let (_, message) = invalid.hand_back(3).expect("it failed");
+        let body: Value = serde_json::from_str(&message.body).expect("JSON");
         let expected = json!({"attempts": 1, "reason": "invalid-entry", "entry": {"Key": 7}});
         assert_eq!(body["Records"][0]["pixpipe"], expected);
+    }
+
+    #[test]
+    fn records_are_retried_until_they_were_tried_often_enough() {
+        let cases = [
+            (Status::Written, 1, None),
+            (Status::Skipped(SkipReason::Unchanged), 1, None),
+            (Status::failed(FailReason::Corrupt, ""), 1, Some(Queue::Failed)),
+            (Status::failed(FailReason::Interrupted, ""), 0, Some(Queue::Retry)),
+            (Status::failed(FailReason::StoreUnavailable, ""), 2, Some(Queue::Retry)),
+            (Status::failed(FailReason::StoreUnavailable, ""), 3, Some(Queue::Failed)),
+            (Status::failed(FailReason::Conflict, ""), 9, Some(Queue::Failed)),
+        ];
+        for (status, attempts, queue) in cases {
+            let outcome = Outcome { attempts, ..Outcome::of(status) };
+            assert_eq!(outcome.hand_back(3).map(|(queue, _)| queue), queue, "{outcome:?}");
+        }
     }
 }

@@ -23,6 +23,27 @@ use pixpipe::geometry::{Fit, Size};
 use pixpipe::render::{Plan, RenderError, Renderer};
 use pixpipe::spec::{Color, Decode, Encoding, Filter, Rgb, Spec};
 
+/// In `testdata/images`: every format, and every way of its own to store pixels.
+const ONE_OF_EACH_KIND: [&str; 17] = [
+    "jpeg/baseline.jpg",
+    "jpeg/progressive.jpg",
+    "jpeg/arithmetic.jpg",
+    "jpeg/restart-markers.jpg",
+    "png/rgb-8.png",
+    "png/interlaced-rgb-8.png",
+    "png/animated.png",
+    "gif/plain.gif",
+    "gif/animated.gif",
+    "webp/lossy.webp",
+    "webp/lossless.webp",
+    "webp/animated.webp",
+    "bmp/rgb-24.bmp",
+    "bmp/rle8.bmp",
+    "tiff/rgb-8-lzw.tif",
+    "tiff/rgb-8-tiled.tif",
+    "tiff/multipage.tif",
+];
+
 /// `MAX_SOURCE_PIXELS` where it is not set.
 const MAX_PIXELS: u64 = 268_435_456;
 

@@ -6,7 +6,7 @@ use crate::support::run::outputs;
 
 use super::scene::Scene;
 use super::strangers::strangers;
-use super::{expect_none, image, removed, scans};
+use super::{ONE_OF_EACH_KIND, expect_none, image, removed, scans};
 
 #[test]
 fn bad_files_leave_their_neighbours_alone_and_nothing_of_themselves() {
@@ -19,24 +19,7 @@ fn bad_files_leave_their_neighbours_alone_and_nothing_of_themselves() {
     for (name, reason, file) in strangers() {
         bad(&mut scene, name.to_owned(), reason, &file);
     }
-    for name in [
-        "jpeg/baseline.jpg",
-        "jpeg/progressive.jpg",
-        "jpeg/arithmetic.jpg",
-        "jpeg/restart-markers.jpg",
-        "png/rgb-8.png",
-        "png/interlaced-rgb-8.png",
-        "png/animated.png",
-        "gif/plain.gif",
-        "gif/animated.gif",
-        "webp/lossy.webp",
-        "webp/lossless.webp",
-        "webp/animated.webp",
-        "bmp/rgb-24.bmp",
-        "tiff/rgb-8-lzw.tif",
-        "tiff/rgb-8-tiled.tif",
-        "tiff/multipage.tif",
-    ] {
+    for name in ONE_OF_EACH_KIND {
         let file = image(name);
         let key = name.replace('/', "-");
         bad(&mut scene, format!("cut-{key}"), "truncated", &file[..file.len() / 2]);
