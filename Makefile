@@ -61,7 +61,7 @@ ministack: ## the binary against ministack: S3 with checksums, conditions and IA
 	tests/ministack.sh
 
 pipe: ## the Terraform module: mocked plans, service models, policies, seeded mistakes (needs terraform and node)
-	tests/pipe/check.sh || [ $$? = 77 ]
+	acceptance/pipe/run || [ $$? = 77 ]
 
 image: ## the container image with docker, podman or buildah, and its compressed size
 	image/build.sh
@@ -73,7 +73,7 @@ sbom: ## target/sbom.cdx.json: what the binary is made of, C libraries included
 	$(PYTHON) image/sbom.py
 
 e2e: tools ## the whole flow on this machine: terraform apply, uploads, tasks in podman, a bad day (needs terraform)
-	tests/e2e/run.sh || [ $$? = 77 ]
+	acceptance/e2e/run || [ $$? = 77 ]
 
 bench: build ## criterion per stage, the start, then the peers over PHOTOS: benches/README.md
 	PIXPIPE_BENCH_PHOTOS=$(PHOTOS) cargo bench --bench stages

@@ -4,7 +4,7 @@ locals {
 }
 
 resource "aws_ecs_cluster" "this" {
-  #checkov:skip=CKV_AWS_65:Container Insights is billed per task and metric; tasks here live for a minute, and report their own metrics
+  #checkov:skip=CKV_AWS_65:Container Insights bills per task and metric; these tasks run a minute and report metrics
   count = var.cluster_arn == null ? 1 : 0
 
   name = var.name

@@ -1,10 +1,13 @@
 locals {
-  # One line a graph: title, and its metrics as CloudWatch takes them.
+  # One block per graph: title, statistic, and metrics as CloudWatch takes them.
   dashboard_graphs = [
     {
-      title   = "Records"
-      stat    = "Sum"
-      metrics = [for metric in ["written", "skipped", "failed", "handed_back"] : ["pixpipe", metric, "destination", local.destination]]
+      title = "Records"
+      stat  = "Sum"
+      metrics = [
+        for metric in ["written", "skipped", "failed", "handed_back"] :
+        ["pixpipe", metric, "destination", local.destination]
+      ]
     },
     {
       title   = "Run time of a task (ms)"
@@ -27,19 +30,28 @@ locals {
       metrics = [["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", aws_sqs_queue.source.name]]
     },
     {
-      title   = "Messages waiting"
-      stat    = "Maximum"
-      metrics = [for queue in concat([aws_sqs_queue.source.name], [for alarmed in values(local.alarmed_queues) : alarmed.name]) : ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue]]
+      title = "Messages waiting"
+      stat  = "Maximum"
+      metrics = [
+        for queue in concat([aws_sqs_queue.source.name], values(local.alarmed_queues)[*].name) :
+        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue]
+      ]
     },
     {
-      title   = "Pipe"
-      stat    = "Sum"
-      metrics = [for metric in ["EventCount", "ExecutionFailed", "ExecutionThrottled"] : ["AWS/EventBridge/Pipes", metric, "PipeName", aws_pipes_pipe.this.name]]
+      title = "Pipe"
+      stat  = "Sum"
+      metrics = [
+        for metric in ["EventCount", "ExecutionFailed", "ExecutionThrottled"] :
+        ["AWS/EventBridge/Pipes", metric, "PipeName", aws_pipes_pipe.this.name]
+      ]
     },
     {
-      title   = local.direct ? "Redrives of killed tasks" : "Batches"
-      stat    = "Sum"
-      metrics = concat([for arn in values(local.alarmed_state_machines) : [for metric in ["ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed"] : ["AWS/States", metric, "StateMachineArn", arn]]]...)
+      title = local.direct ? "Redrives of killed tasks" : "Batches"
+      stat  = "Sum"
+      metrics = concat([for arn in values(local.alarmed_state_machines) : [
+        for metric in ["ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed"] :
+        ["AWS/States", metric, "StateMachineArn", arn]
+      ]]...)
     },
   ]
 }

@@ -1,20 +1,23 @@
 locals {
   any_suffix = length(var.source_suffixes) == 0
 
-  # What a pattern may say of the prefix alone.
+  # The prefix as a pattern.
   prefix_pattern = [{ for operator, operand in {
     exists = var.source_prefix == "" ? true : null
     prefix = var.source_prefix == "" ? null : var.source_prefix
   } : operator => operand if operand != null }]
 
-  # A suffix alone, or a prefix and a suffix, which takes a wildcard; there, a backslash has a meaning. (The prefix has no *.)
+  # A suffix alone, or a prefix and a suffix, which need a wildcard. In a wildcard, a backslash must be escaped. (The
+  # prefix has no *.)
   suffix_operator = var.source_prefix == "" ? "suffix" : "wildcard"
   before_suffix   = var.source_prefix == "" ? "" : "${replace(var.source_prefix, "\\", "\\\\")}*"
-  suffix_pattern  = [for suffix in var.source_suffixes : { (local.suffix_operator) = "${local.before_suffix}${suffix}" }]
+  suffix_pattern = [
+    for suffix in var.source_suffixes : { (local.suffix_operator) = "${local.before_suffix}${suffix}" }
+  ]
 
-  # Console "folders" are empty objects whose key ends in "/". A suffix filter keeps them out as it is. Without one: what
-  # is not empty, and of what is empty all but the folders. A pattern cannot say "begins with … and does not end in /" of
-  # one field; of the empty ones the pipe's filter looks at the prefix.
+  # Console "folders" are empty objects whose key ends in "/". A suffix filter excludes them. Without a suffix: objects
+  # that are not empty, and empty ones that are not folders. A pattern cannot say "begins with … and does not end in /"
+  # about one field, so the pipe's filter checks the prefix of the empty ones.
   not_a_folder = [
     { object = { key = local.prefix_pattern, size = [{ numeric = [">", 0] }] } },
     { object = { key = [{ "anything-but" = { suffix = "/" } }], size = [{ numeric = ["=", 0] }] } },
@@ -27,7 +30,7 @@ locals {
   } : field => pattern if pattern != null }
 }
 
-# event_source = "eventbridge": many stacks can listen to one bucket.
+# event_source = "eventbridge": any number of stacks can listen to one bucket.
 resource "aws_cloudwatch_event_rule" "object_created" {
   count = var.event_source == "eventbridge" ? 1 : 0
 
@@ -80,6 +83,6 @@ resource "aws_s3_bucket_notification" "source" {
     }
   }
 
-  # S3 sends a test event when this is made, and refuses if it may not.
+  # S3 sends a test event when this is created, and refuses if it may not send.
   depends_on = [aws_sqs_queue_policy.source]
 }

@@ -1,14 +1,39 @@
-# Every statement written out; every service that may take a role names this account and the one resource it acts for.
+# Every statement is written out. A service may take a role only for this account and for the one resource named here.
 
 locals {
-  # Launchers name the family, ECS checks against the revision it resolves to.
+  # Who takes each role: an AWS service, acting for exactly this resource. (The ARNs of tasks are not known in advance.)
+  trusted = {
+    task          = { sid = "TasksOfThisAccount", service = "ecs-tasks", arn = "${local.arn_prefix.ecs}:*" }
+    execution     = { sid = "TasksOfThisAccount", service = "ecs-tasks", arn = "${local.arn_prefix.ecs}:*" }
+    pipe          = { sid = "ExactlyThisPipe", service = "pipes", arn = local.pipe_arn }
+    state_machine = { sid = "ExactlyThisStateMachine", service = "states", arn = local.state_machine_arn }
+    redrive       = { sid = "ExactlyThisStateMachine", service = "states", arn = local.redrive_state_machine_arn }
+    task_stopped  = { sid = "ExactlyThisRule", service = "events", arn = local.task_stopped_rule_arn }
+  }
+
+  trust_policies = { for role, by in local.trusted : role => jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = by.sid
+      Effect    = "Allow"
+      Principal = { Service = "${by.service}.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = local.account_id }
+
+        (endswith(by.arn, "*") ? "ArnLike" : "ArnEquals") = { "aws:SourceArn" = by.arn }
+      }
+    }]
+  }) }
+
+  # Launchers name the family; ECS checks the revision that it resolves to.
   task_definition_arns = [
     "${local.arn_prefix.ecs}:task-definition/${var.name}",
     "${local.arn_prefix.ecs}:task-definition/${var.name}:*",
   ]
   task_arns = "${local.arn_prefix.ecs}:task/${local.cluster_name}/*"
 
-  # Statements of whoever launches tasks.
+  # Statements of the role that launches tasks: the pipe's (direct) or the state machine's (batched).
   launch_statements = [
     {
       Sid       = "RunTasksOfThisFamily"
@@ -34,21 +59,23 @@ locals {
   ]
 
   # A private ECR image: account, region and repository are in its name.
-  ecr_image = try(regex("^(?P<account>[0-9]{12})\\.dkr\\.ecr\\.(?P<region>[a-z0-9-]+)\\.amazonaws\\.com(?:\\.cn)?/(?P<repository>[^:@]+)", var.image), null)
+  ecr_host  = "(?P<account>[0-9]{12})\\.dkr\\.ecr\\.(?P<region>[a-z0-9-]+)\\.amazonaws\\.com(?:\\.cn)?"
+  ecr_image = try(regex("^${local.ecr_host}/(?P<repository>[^:@]+)", var.image), null)
   pull_statements = local.ecr_image == null ? [] : [
     {
       Sid    = "PullExactlyThisRepository"
       Effect = "Allow"
       Action = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-      Resource = [
-        "arn:${local.partition}:ecr:${local.ecr_image.region}:${local.ecr_image.account}:repository/${local.ecr_image.repository}",
-      ]
+      Resource = [join(":", [
+        "arn", local.partition, "ecr", local.ecr_image.region, local.ecr_image.account,
+        "repository/${local.ecr_image.repository}",
+      ])]
     },
     {
       Sid      = "LogInToTheRegistry"
       Effect   = "Allow"
       Action   = ["ecr:GetAuthorizationToken"]
-      Resource = ["*"] # this action knows no resource
+      Resource = ["*"] # this action takes no resource
     },
   ]
 
@@ -65,22 +92,10 @@ locals {
 
 resource "aws_iam_role" "task" {
   name        = "${var.name}-task"
-  description = "What pixpipe may do: read the source, write the destination, hand work back"
+  description = "Rights of pixpipe: read the source, write the destination, hand records back"
   tags        = var.tags
 
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "TasksOfThisAccount"
-      Effect    = "Allow"
-      Principal = { Service = "ecs-tasks.amazonaws.com" }
-      Action    = "sts:AssumeRole"
-      Condition = {
-        StringEquals = { "aws:SourceAccount" = local.account_id }
-        ArnLike      = { "aws:SourceArn" = "${local.arn_prefix.ecs}:*" }
-      }
-    }]
-  })
+  assume_role_policy = local.trust_policies.task
 }
 
 resource "aws_iam_role_policy" "task" {
@@ -104,8 +119,8 @@ resource "aws_iam_role_policy" "task" {
           Resource = ["${local.destination_bucket_arn}/${var.destination_prefix}*"]
         },
         {
-          # Without it, S3 answers 403 instead of 404 for an object that is not there: neither "no output yet" nor
-          # "the source is gone" could be told from a missing right.
+          # Without it, S3 answers 403 instead of 404 for an object that does not exist, and the task could not tell
+          # "no output yet" or "the source is gone" from a missing permission.
           Sid      = "TellMissingFromForbidden"
           Effect   = "Allow"
           Action   = ["s3:ListBucket"]
@@ -137,31 +152,19 @@ resource "aws_iam_role_policy" "task" {
   })
 }
 
-# --- what ECS needs before the container runs ---
+# --- ECS, before the container runs ---
 
 resource "aws_iam_role" "execution" {
   name        = "${var.name}-execution"
-  description = "What ECS needs to start pixpipe: its image and its log"
+  description = "Rights of ECS when it starts pixpipe: pull the image, write the log"
   tags        = var.tags
 
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "TasksOfThisAccount"
-      Effect    = "Allow"
-      Principal = { Service = "ecs-tasks.amazonaws.com" }
-      Action    = "sts:AssumeRole"
-      Condition = {
-        StringEquals = { "aws:SourceAccount" = local.account_id }
-        ArnLike      = { "aws:SourceArn" = "${local.arn_prefix.ecs}:*" }
-      }
-    }]
-  })
+  assume_role_policy = local.trust_policies.execution
 }
 
 resource "aws_iam_role_policy" "execution" {
-  #checkov:skip=CKV_AWS_290:the only * is ecr:GetAuthorizationToken, which knows no resource
-  #checkov:skip=CKV_AWS_355:the only * is ecr:GetAuthorizationToken, which knows no resource
+  #checkov:skip=CKV_AWS_290:the only * is ecr:GetAuthorizationToken, which takes no resource
+  #checkov:skip=CKV_AWS_355:the only * is ecr:GetAuthorizationToken, which takes no resource
   name = "start"
   role = aws_iam_role.execution.name
 
@@ -183,22 +186,10 @@ resource "aws_iam_role_policy" "execution" {
 
 resource "aws_iam_role" "pipe" {
   name        = "${var.name}-pipe"
-  description = "What the pipe may do: take from the source queue and launch"
+  description = "Rights of the pipe: take messages from the source queue, launch"
   tags        = var.tags
 
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "ExactlyThisPipe"
-      Effect    = "Allow"
-      Principal = { Service = "pipes.amazonaws.com" }
-      Action    = "sts:AssumeRole"
-      Condition = {
-        StringEquals = { "aws:SourceAccount" = local.account_id }
-        ArnEquals    = { "aws:SourceArn" = local.pipe_arn }
-      }
-    }]
-  })
+  assume_role_policy = local.trust_policies.pipe
 }
 
 resource "aws_iam_role_policy" "pipe" {
@@ -238,22 +229,10 @@ resource "aws_iam_role" "state_machine" {
   count = local.batched ? 1 : 0
 
   name        = "${var.name}-batch"
-  description = "What the state machine of batches may do: run tasks and hand over what failed"
+  description = "Rights of the batch state machine: run tasks, send failed records to the failed queue"
   tags        = var.tags
 
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "ExactlyThisStateMachine"
-      Effect    = "Allow"
-      Principal = { Service = "states.amazonaws.com" }
-      Action    = "sts:AssumeRole"
-      Condition = {
-        StringEquals = { "aws:SourceAccount" = local.account_id }
-        ArnEquals    = { "aws:SourceArn" = local.state_machine_arn }
-      }
-    }]
-  })
+  assume_role_policy = local.trust_policies.state_machine
 }
 
 resource "aws_iam_role_policy" "state_machine" {
@@ -275,7 +254,7 @@ resource "aws_iam_role_policy" "state_machine" {
           Condition = { ArnEquals = { "ecs:cluster" = local.cluster_arn } }
         },
         {
-          # How Step Functions learns that a task has ended: a rule of its own, by this name, in every account.
+          # Step Functions learns that a task has ended by a rule of its own, which has this name in every account.
           Sid      = "HearOfTheirEnd"
           Effect   = "Allow"
           Action   = ["events:DescribeRule", "events:PutRule", "events:PutTargets"]
@@ -299,22 +278,10 @@ resource "aws_iam_role" "redrive" {
   count = local.direct ? 1 : 0
 
   name        = "${var.name}-redrive"
-  description = "What the redrive of killed tasks may do: send to the two queues"
+  description = "Rights of the redrive of killed tasks: send to the source and the failed queue"
   tags        = var.tags
 
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "ExactlyThisStateMachine"
-      Effect    = "Allow"
-      Principal = { Service = "states.amazonaws.com" }
-      Action    = "sts:AssumeRole"
-      Condition = {
-        StringEquals = { "aws:SourceAccount" = local.account_id }
-        ArnEquals    = { "aws:SourceArn" = local.redrive_state_machine_arn }
-      }
-    }]
-  })
+  assume_role_policy = local.trust_policies.redrive
 }
 
 resource "aws_iam_role_policy" "redrive" {
@@ -341,22 +308,10 @@ resource "aws_iam_role" "task_stopped" {
   count = local.direct ? 1 : 0
 
   name        = "${var.name}-task-stopped"
-  description = "What the rule on stopped tasks may do: start the redrive"
+  description = "Rights of the rule on stopped tasks: start the redrive"
   tags        = var.tags
 
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "ExactlyThisRule"
-      Effect    = "Allow"
-      Principal = { Service = "events.amazonaws.com" }
-      Action    = "sts:AssumeRole"
-      Condition = {
-        StringEquals = { "aws:SourceAccount" = local.account_id }
-        ArnEquals    = { "aws:SourceArn" = local.task_stopped_rule_arn }
-      }
-    }]
-  })
+  assume_role_policy = local.trust_policies.task_stopped
 }
 
 resource "aws_iam_role_policy" "task_stopped" {

@@ -7,16 +7,16 @@ data "aws_region" "current" {}
 locals {
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition
-  region     = data.aws_region.current.id # "name" up to provider 5, "region" from 6; "id" is the same in both
+  region     = data.aws_region.current.id # "name" up to provider 5, "region" from 6; "id" in both
 
-  # ECS is no batch target of a pipe: more than one record a task needs Step Functions in between.
+  # ECS is not a batch target of a pipe: more than one record per task needs Step Functions in between.
   direct  = var.batch_size == 1
   batched = !local.direct
 
   source_bucket_arn      = "arn:${local.partition}:s3:::${var.source_bucket}"
   destination_bucket_arn = "arn:${local.partition}:s3:::${var.destination_bucket}"
 
-  # Written out, not read from the resources: trust policies name what is only made after the role.
+  # Written out, not read from the resources: trust policies name resources that are created after the role.
   arn_prefix = {
     pipes  = "arn:${local.partition}:pipes:${local.region}:${local.account_id}"
     states = "arn:${local.partition}:states:${local.region}:${local.account_id}"

@@ -4,17 +4,17 @@ output "pipe_name" {
 }
 
 output "source_queue_url" {
-  description = "Queue of what is to be done; messages sent here by hand are done too."
+  description = "URL of the source queue, which holds the work; messages sent to it by hand are processed, too."
   value       = aws_sqs_queue.source.url
 }
 
 output "source_queue_arn" {
-  description = "ARN of the source queue: where start-message-move-task sends messages back to."
+  description = "ARN of the source queue, the destination for start-message-move-task."
   value       = aws_sqs_queue.source.arn
 }
 
 output "dlq_url" {
-  description = "Queue of what could not be launched or delivered."
+  description = "URL of the dead-letter queue, for messages that could not be launched or delivered."
   value       = aws_sqs_queue.dlq.url
 }
 
@@ -24,7 +24,7 @@ output "dlq_arn" {
 }
 
 output "failed_queue_url" {
-  description = "Queue of the records that failed for good or too often."
+  description = "URL of the failed queue, for records that failed permanently or too often."
   value       = aws_sqs_queue.failed.url
 }
 
@@ -34,42 +34,42 @@ output "failed_queue_arn" {
 }
 
 output "redrive_dlq_url" {
-  description = "Queue of stopped-task events that could not be handled; null when batched."
+  description = "URL of the queue for events of stopped tasks that could not be delivered; null if batched."
   value       = one(aws_sqs_queue.redrive_dlq[*].url)
 }
 
 output "cluster_arn" {
-  description = "ECS cluster that the tasks run in."
+  description = "ARN of the ECS cluster that the tasks run in."
   value       = local.cluster_arn
 }
 
 output "task_definition_arn" {
-  description = "Task definition without revision, as the launchers name it."
+  description = "ARN of the task definition without revision, as the launchers use it."
   value       = aws_ecs_task_definition.this.arn_without_revision
 }
 
 output "task_role_arn" {
-  description = "Role of the task, for bucket and key policies that name who may come in."
+  description = "ARN of the task's role, for bucket and key policies that list their users."
   value       = aws_iam_role.task.arn
 }
 
 output "execution_role_arn" {
-  description = "Role with which ECS pulls the image and writes the log, for a repository policy of another account."
+  description = "ARN of the role that pulls the image and writes the log, for a repository policy in another account."
   value       = aws_iam_role.execution.arn
 }
 
 output "batch_state_machine_arn" {
-  description = "State machine of the batches; null when direct."
+  description = "ARN of the state machine that runs batches; null if direct."
   value       = one(aws_sfn_state_machine.batch[*].arn)
 }
 
 output "redrive_state_machine_arn" {
-  description = "State machine that puts records of killed tasks back; null when batched."
+  description = "ARN of the state machine that hands records of killed tasks back; null if batched."
   value       = one(aws_sfn_state_machine.redrive[*].arn)
 }
 
 output "task_log_group_name" {
-  description = "Log group of the tasks: one JSON line a record, one summary a task."
+  description = "Log group of the tasks: one JSON line per record, one summary per task."
   value       = aws_cloudwatch_log_group.task.name
 }
 
@@ -84,6 +84,6 @@ output "metrics_destination" {
 }
 
 output "dashboard_name" {
-  description = "CloudWatch dashboard; null where dashboard_enabled is false."
+  description = "Name of the CloudWatch dashboard; null if dashboard_enabled is false."
   value       = one(aws_cloudwatch_dashboard.this[*].dashboard_name)
 }

@@ -1,24 +1,24 @@
 locals {
-  pipe_window_seconds = local.direct ? 0 : var.batch_window_seconds # a window has no gain with one message a launch
+  pipe_window_seconds = local.direct ? 0 : var.batch_window_seconds # a window gains nothing with one message per launch
 
-  # What is worth a task. Anything else in the queue (s3:TestEvent, deletes, tagging) the pipe takes away for free.
-  # A pipe knows no wildcard and no "anything but suffix".
+  # Messages that are worth a task. The pipe deletes everything else (s3:TestEvent, deletes, tagging) for free.
+  # A pipe's filter has no wildcard and no "anything but suffix".
   worth_a_task = [
-    # S3 by way of EventBridge. The rule has filtered already, all but the prefix of empty objects.
+    # S3 through EventBridge. The rule has filtered everything but the prefix of empty objects.
     { body = {
       source        = ["aws.s3"]
       "detail-type" = ["Object Created"]
       detail        = { object = { key = local.prefix_pattern } }
     } },
-    # S3 itself, and whatever keeps its names.
+    # S3's own notifications, and forwarders that keep their names.
     { body = { Records = { eventName = [{ prefix = "ObjectCreated:" }] } } },
-    # Handed back by a task or a state machine, or written by hand: S3's shape, without the name of an event.
+    # Records handed back by a task or a state machine, or written by hand: S3's shape without an event's name.
     { body = { Records = { eventName = [{ exists = false }], s3 = { object = { key = [{ exists = true }] } } } } },
   ]
 }
 
 resource "aws_cloudwatch_log_group" "pipe" {
-  #checkov:skip=CKV_AWS_158:CloudWatch encrypts every log group; log_kms_key_arn puts a key of one's own there
+  #checkov:skip=CKV_AWS_158:CloudWatch encrypts every log group; log_kms_key_arn puts the user's own key there
   #checkov:skip=CKV_AWS_338:the retention is log_retention_days; a year of launch errors is the user's choice to pay for
   name              = "/aws/vendedlogs/pipes/${var.name}"
   retention_in_days = var.log_retention_days
@@ -28,12 +28,16 @@ resource "aws_cloudwatch_log_group" "pipe" {
 
 resource "aws_pipes_pipe" "this" {
   name          = var.name
-  description   = local.direct ? "One ECS task a message" : "Batches of up to ${var.batch_size} messages, split and run by Step Functions"
   role_arn      = aws_iam_role.pipe.arn
   desired_state = var.enabled ? "RUNNING" : "STOPPED"
   source        = aws_sqs_queue.source.arn
   target        = local.direct ? local.cluster_arn : aws_sfn_state_machine.batch[0].arn
   tags          = var.tags
+
+  description = (local.direct ?
+    "One ECS task per message" :
+    "Batches of up to ${var.batch_size} messages, split and run by Step Functions"
+  )
 
   source_parameters {
     sqs_queue_parameters {
@@ -53,8 +57,8 @@ resource "aws_pipes_pipe" "this" {
   }
 
   target_parameters {
-    # Of each message, what S3 wrote, as JSON and not as text; none of SQS's own members. The filter lets only JSON come
-    # this far. Everything finer (many records in one notification, two encodings of the key) is the state machine's.
+    # The body that S3 wrote, as JSON and not as text, without SQS's own members. (The filter lets only JSON through.)
+    # The state machine does the rest: many records in one notification, two encodings of the key.
     input_template = local.direct ? null : "{\"messageId\": \"<$.messageId>\", \"body\": <$.body>}"
 
     dynamic "ecs_task_parameters" {
@@ -83,11 +87,11 @@ resource "aws_pipes_pipe" "this" {
         overrides {
           container_override {
             name = local.container_name
-            # Left out, the provider sends 0 and 0, and the task dies at its start.
+            # Without these, the provider sends 0 and 0, and the task dies at its start.
             cpu    = var.task_cpu_units
             memory = var.task_memory_mib
 
-            # The only one.
+            # The only one: the redrive looks for it, and the program reads it.
             environment {
               name  = "SQS_BODY"
               value = "$.body"
@@ -114,6 +118,6 @@ resource "aws_pipes_pipe" "this" {
     }
   }
 
-  # A pipe tries its permissions when it is made.
+  # A pipe tries its permissions when it is created.
   depends_on = [aws_iam_role_policy.pipe]
 }

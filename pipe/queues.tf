@@ -1,15 +1,68 @@
 locals {
   fourteen_days_seconds = 14 * 24 * 60 * 60 # the longest that SQS keeps a message
+
+  # The AWS service that may send to each queue, acting for exactly this resource; null: none. (Roles of this account
+  # send by their own policies, in iam.tf.)
+  queue_senders = merge(
+    {
+      source = {
+        arn = aws_sqs_queue.source.arn
+        sender = (var.event_source == "s3" ?
+          { sid = "EventsOfExactlyTheSourceBucket", service = "s3", arn = local.source_bucket_arn } :
+          { sid = "EventsOfExactlyTheRule", service = "events", arn = local.object_created_rule_arn }
+        )
+      }
+      dlq = {
+        arn = aws_sqs_queue.dlq.arn
+        sender = (var.event_source == "s3" ?
+          null :
+          { sid = "UndeliveredEventsOfExactlyTheRule", service = "events", arn = local.object_created_rule_arn }
+        )
+      }
+      failed = { arn = aws_sqs_queue.failed.arn, sender = null }
+    },
+    { for queue in aws_sqs_queue.redrive_dlq : "redrive_dlq" => {
+      arn    = queue.arn
+      sender = { sid = "UndeliveredEventsOfExactlyTheRule", service = "events", arn = local.task_stopped_rule_arn }
+    } },
+  )
+
+  queue_policies = { for name, queue in local.queue_senders : name => jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [for sender in queue.sender[*] : {
+        Sid       = sender.sid
+        Effect    = "Allow"
+        Principal = { Service = "${sender.service}.amazonaws.com" }
+        Action    = "sqs:SendMessage"
+        Resource  = queue.arn
+        Condition = {
+          ArnEquals    = { "aws:SourceArn" = sender.arn }
+          StringEquals = { "aws:SourceAccount" = local.account_id }
+        }
+      }],
+      [{
+        Sid       = "OnlyOverTls"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "sqs:*"
+        Resource  = queue.arn
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      }],
+    )
+  }) }
 }
 
-# What is to be done: S3's events, and records that a task (or a redrive) handed back.
+# Work: S3's events, and records that a task (or a redrive) handed back.
 resource "aws_sqs_queue" "source" {
-  name                       = "${var.name}-source"
-  message_retention_seconds  = local.fourteen_days_seconds
-  visibility_timeout_seconds = 180 + local.pipe_window_seconds # only the launch has to fit in: the pipe deletes when it is accepted
-  sqs_managed_sse_enabled    = var.queue_kms_key_arn == null ? true : null
-  kms_master_key_id          = var.queue_kms_key_arn
-  tags                       = var.tags
+  name                      = "${var.name}-source"
+  message_retention_seconds = local.fourteen_days_seconds
+  sqs_managed_sse_enabled   = var.queue_kms_key_arn == null ? true : null
+  kms_master_key_id         = var.queue_kms_key_arn
+  tags                      = var.tags
+
+  # Only the launch has to fit in: the pipe deletes a message when the launch is accepted.
+  visibility_timeout_seconds = 180 + local.pipe_window_seconds
 
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.dlq.arn
@@ -17,7 +70,7 @@ resource "aws_sqs_queue" "source" {
   })
 }
 
-# What could not be launched five times, and events that could not be delivered to the source queue.
+# Messages that could not be launched five times, and events that could not be delivered to the source queue.
 resource "aws_sqs_queue" "dlq" {
   name                      = "${var.name}-dlq"
   message_retention_seconds = local.fourteen_days_seconds
@@ -25,15 +78,15 @@ resource "aws_sqs_queue" "dlq" {
   kms_master_key_id         = var.queue_kms_key_arn
   tags                      = var.tags
 
-  # Nobody receives from this queue a thousand times. It is here because SQS only moves messages back to the source
-  # (StartMessageMoveTask) from queues that are some queue's dead-letter queue: so the failed queue is this one's.
+  # Nobody receives from this queue a thousand times. SQS moves messages back to the source queue (StartMessageMoveTask)
+  # only from a queue that is the dead-letter queue of another one, so the failed queue is this queue's.
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.failed.arn
     maxReceiveCount     = 1000
   })
 }
 
-# Records that failed for good, or too often (the task's FAILED_QUEUE_URL).
+# Records that failed permanently or too often (the task's FAILED_QUEUE_URL).
 resource "aws_sqs_queue" "failed" {
   name                      = "${var.name}-failed"
   message_retention_seconds = local.fourteen_days_seconds
@@ -60,81 +113,15 @@ resource "aws_sqs_queue_redrive_allow_policy" "failed" {
 
 resource "aws_sqs_queue_policy" "source" {
   queue_url = aws_sqs_queue.source.url
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      var.event_source == "s3" ? {
-        Sid       = "EventsOfExactlyTheSourceBucket"
-        Effect    = "Allow"
-        Principal = { Service = "s3.amazonaws.com" }
-        Action    = "sqs:SendMessage"
-        Resource  = aws_sqs_queue.source.arn
-        Condition = {
-          ArnEquals    = { "aws:SourceArn" = local.source_bucket_arn }
-          StringEquals = { "aws:SourceAccount" = local.account_id }
-        }
-        } : {
-        Sid       = "EventsOfExactlyTheRule"
-        Effect    = "Allow"
-        Principal = { Service = "events.amazonaws.com" }
-        Action    = "sqs:SendMessage"
-        Resource  = aws_sqs_queue.source.arn
-        Condition = {
-          ArnEquals    = { "aws:SourceArn" = local.object_created_rule_arn }
-          StringEquals = { "aws:SourceAccount" = local.account_id }
-        }
-      },
-      {
-        Sid       = "OnlyOverTls"
-        Effect    = "Deny"
-        Principal = "*"
-        Action    = "sqs:*"
-        Resource  = aws_sqs_queue.source.arn
-        Condition = { Bool = { "aws:SecureTransport" = "false" } }
-      },
-    ]
-  })
+  policy    = local.queue_policies.source
 }
 
 resource "aws_sqs_queue_policy" "dlq" {
   queue_url = aws_sqs_queue.dlq.url
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(
-      var.event_source == "s3" ? [] : [{
-        Sid       = "UndeliveredEventsOfExactlyTheRule"
-        Effect    = "Allow"
-        Principal = { Service = "events.amazonaws.com" }
-        Action    = "sqs:SendMessage"
-        Resource  = aws_sqs_queue.dlq.arn
-        Condition = {
-          ArnEquals    = { "aws:SourceArn" = local.object_created_rule_arn }
-          StringEquals = { "aws:SourceAccount" = local.account_id }
-        }
-      }],
-      [{
-        Sid       = "OnlyOverTls"
-        Effect    = "Deny"
-        Principal = "*"
-        Action    = "sqs:*"
-        Resource  = aws_sqs_queue.dlq.arn
-        Condition = { Bool = { "aws:SecureTransport" = "false" } }
-      }],
-    )
-  })
+  policy    = local.queue_policies.dlq
 }
 
 resource "aws_sqs_queue_policy" "failed" {
   queue_url = aws_sqs_queue.failed.url
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "OnlyOverTls"
-      Effect    = "Deny"
-      Principal = "*"
-      Action    = "sqs:*"
-      Resource  = aws_sqs_queue.failed.arn
-      Condition = { Bool = { "aws:SecureTransport" = "false" } }
-    }]
-  })
+  policy    = local.queue_policies.failed
 }

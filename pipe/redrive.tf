@@ -1,10 +1,10 @@
-# The direct launcher: the pipe deletes a message when RunTask is accepted, so a task that is killed takes it along. ECS
-# reports every stopped task with its overrides; from there the records go back, counted, to the source queue.
+# The direct launcher: the pipe deletes a message when RunTask is accepted, so a killed task loses it. ECS reports every
+# stopped task with its overrides; from there the records go back to the source queue, with one attempt more.
 # (A batched task is watched by its execution.)
 
 locals {
   redrive_definition = {
-    Comment       = "Puts the records of a task that ended badly back into the source queue, or too often into the failed queue"
+    Comment       = "Sends the records of a task that ended badly back to the source queue, or to the failed queue"
     QueryLanguage = "JSONata"
     StartAt       = "HandBack"
     States = {
@@ -42,8 +42,11 @@ locals {
         Type     = "Task"
         Resource = "arn:${local.partition}:states:::sqs:sendMessage"
         Arguments = {
-          QueueUrl    = aws_sqs_queue.failed.url
-          MessageBody = "{% $states.input.detail.overrides.containerOverrides[name = \"${local.container_name}\"].environment[name = \"SQS_BODY\"].value %}"
+          QueueUrl = aws_sqs_queue.failed.url
+          MessageBody = join("", [
+            "{% $states.input.detail.overrides.containerOverrides[name = \"${local.container_name}\"]",
+            ".environment[name = \"SQS_BODY\"].value %}",
+          ])
         }
         Retry  = [local.send_retry]
         Output = {}
@@ -68,8 +71,9 @@ resource "aws_cloudwatch_event_rule" "task_stopped" {
       lastStatus        = ["STOPPED"]
       clusterArn        = [local.cluster_arn]
       taskDefinitionArn = [{ prefix = "${aws_ecs_task_definition.this.arn_without_revision}:" }]
-      # Wide on purpose, the state machine looks closer: an exit code that is not 0; none at all (never started); an end that
-      # is not the container's own, though a task that handed its work back exits with 0 after a Spot interruption too.
+      # Wide on purpose, the state machine looks closer: an exit code that is not 0; no exit code (never started); a
+      # stop that is not the container's own exit. (After a Spot interruption, a task that handed its records back exits
+      # with 0.)
       "$or" = [
         { containers = { exitCode = [{ "anything-but" = [0] }] } },
         { containers = { exitCode = [{ exists = false }] } },
@@ -101,7 +105,7 @@ resource "aws_cloudwatch_event_target" "redrive" {
 
 resource "aws_sfn_state_machine" "redrive" {
   #checkov:skip=CKV_AWS_284:X-Ray would trace one state and a SendMessage; the execution's history says more
-  #checkov:skip=CKV_AWS_285:a Standard execution keeps its own history for 90 days; logging it needs rights on every log group
+  #checkov:skip=CKV_AWS_285:a Standard execution keeps its history for 90 days; logging needs rights on every log group
   count = local.direct ? 1 : 0
 
   name       = "${var.name}-redrive"
@@ -113,8 +117,8 @@ resource "aws_sfn_state_machine" "redrive" {
   depends_on = [aws_iam_role_policy.redrive]
 }
 
-# Events of stopped tasks that could not be delivered to the state machine for a day. They are no work for the source
-# queue (its filter would drop them), so they have a queue of their own.
+# Events of stopped tasks that could not be delivered to the state machine for a day. The source queue cannot take them
+# (its filter would drop them), so they have a queue of their own.
 resource "aws_sqs_queue" "redrive_dlq" {
   count = local.direct ? 1 : 0
 
@@ -129,28 +133,5 @@ resource "aws_sqs_queue_policy" "redrive_dlq" {
   count = local.direct ? 1 : 0
 
   queue_url = aws_sqs_queue.redrive_dlq[0].url
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid       = "UndeliveredEventsOfExactlyTheRule"
-        Effect    = "Allow"
-        Principal = { Service = "events.amazonaws.com" }
-        Action    = "sqs:SendMessage"
-        Resource  = aws_sqs_queue.redrive_dlq[0].arn
-        Condition = {
-          ArnEquals    = { "aws:SourceArn" = local.task_stopped_rule_arn }
-          StringEquals = { "aws:SourceAccount" = local.account_id }
-        }
-      },
-      {
-        Sid       = "OnlyOverTls"
-        Effect    = "Deny"
-        Principal = "*"
-        Action    = "sqs:*"
-        Resource  = aws_sqs_queue.redrive_dlq[0].arn
-        Condition = { Bool = { "aws:SecureTransport" = "false" } }
-      },
-    ]
-  })
+  policy    = local.queue_policies.redrive_dlq
 }

@@ -1,21 +1,33 @@
-# The batched launcher: a pipe's batch -> as many tasks as it takes -> the end of each of them.
+# The batched launcher: splits a batch of the pipe into tasks, runs them, and waits for the end of each.
 
 locals {
-  # All overrides of one RunTask together, punctuation and escaping included.
+  # The limit of all overrides of one RunTask together, punctuation and escaping included.
   overrides_max_characters = 8192
-  # AWS says what it counts, but not exactly how it writes it: members that are null, spaces.
+  # A reserve, because AWS does not document how it writes the overrides that it counts: null members, spaces.
   overrides_reserve_characters = 256
-  # The batch's envelope, with the count of attempts that a retry puts there.
-  envelope_characters     = length(jsonencode(jsonencode({ Records = "", pixpipe = { attempts = 1000 } })))
-  overrides_without_body  = length(jsonencode({ containerOverrides = [{ name = local.container_name, environment = [{ name = "SQS_BODY", value = "" }] }] })) + local.envelope_characters
-  sqs_body_max_characters = local.overrides_max_characters - local.overrides_reserve_characters - local.overrides_without_body
+  # The envelope of the batch, with the number of attempts that a retry writes there.
+  envelope_characters = length(jsonencode(jsonencode({ Records = "", pixpipe = { attempts = 1000 } })))
+  empty_overrides_characters = length(jsonencode({ containerOverrides = [
+    { name = local.container_name, environment = [{ name = "SQS_BODY", value = "" }] }
+  ] }))
+  sqs_body_max_characters = (
+    local.overrides_max_characters - local.overrides_reserve_characters -
+    local.empty_overrides_characters - local.envelope_characters
+  )
 
-  # Expressions are files of their own, with comments; in the state machine they are one line without them.
+  # Expressions are files of their own, with comments; in the state machine each is one line without comments.
   jsonata = { for name, text in {
-    tasks          = templatefile("${path.module}/tasks.jsonata.tftpl", { records = local.records_jsonata, room = local.sqs_body_max_characters })
+    tasks = templatefile("${path.module}/tasks.jsonata.tftpl", {
+      records = local.records_jsonata
+      room    = local.sqs_body_max_characters
+    })
     failed_message = file("${path.module}/failed_message.jsonata")
-    on_spot        = templatefile("${path.module}/sqs_body.jsonata.tftpl", { tries = "$states.context.State.RetryCount" })
-    on_demand      = templatefile("${path.module}/sqs_body.jsonata.tftpl", { tries = "(${var.spot_attempts} + $states.context.State.RetryCount)" })
+    on_spot = templatefile("${path.module}/sqs_body.jsonata.tftpl", {
+      tries = "$states.context.State.RetryCount"
+    })
+    on_demand = templatefile("${path.module}/sqs_body.jsonata.tftpl", {
+      tries = "(${var.spot_attempts} + $states.context.State.RetryCount)"
+    })
     redrive = templatefile("${path.module}/redrive.jsonata.tftpl", {
       records          = local.records_jsonata
       container        = local.container_name
@@ -26,8 +38,9 @@ locals {
   } : name => "{% ${trimspace(replace(replace(text, "/(?s)\\/\\*.*?\\*\\//", ""), "/\\s*\n\\s*/", " "))} %}" }
   records_jsonata = file("${path.module}/records.jsonata")
 
-  # One RunTask that waits for the task's end; a non-zero exit fails it.
-  run_task = { for provider, sqs_body in { FARGATE_SPOT = local.jsonata.on_spot, FARGATE = local.jsonata.on_demand } : provider => {
+  # One RunTask that waits for the task's end; a non-zero exit code fails it.
+  sqs_bodies = { FARGATE_SPOT = local.jsonata.on_spot, FARGATE = local.jsonata.on_demand }
+  run_task = { for provider, sqs_body in local.sqs_bodies : provider => {
     Type           = "Task"
     Resource       = "arn:${local.partition}:states:::ecs:runTask.sync"
     TimeoutSeconds = var.task_timeout_seconds
@@ -55,7 +68,7 @@ locals {
     Output = {}
   } }
 
-  # Refused before anything ran, so nothing was paid for: too many launches a second, or no room.
+  # Errors of launches that were refused, so nothing ran and nothing is billed: too many per second, or no capacity.
   retry_launch = {
     ErrorEquals     = ["ECS.ThrottlingException", "ECS.ServerException", "ECS.AmazonECSException", "AmazonECS.Unknown"]
     IntervalSeconds = 10
@@ -75,13 +88,13 @@ locals {
   }
 
   batch_definition = {
-    Comment       = "Splits a batch of S3 events into tasks whose overrides fit, runs them, and hands over what failed"
+    Comment       = "Splits a batch of S3 events into tasks whose overrides fit, runs them, and sends failed records on"
     QueryLanguage = "JSONata"
     StartAt       = "Tasks"
     States = {
       Tasks = {
         Type    = "Map"
-        Comment = "One iteration a task"
+        Comment = "One iteration per task"
         Items   = local.jsonata.tasks
         ItemProcessor = {
           ProcessorConfig = { Mode = "INLINE" }
@@ -93,7 +106,7 @@ locals {
               Default = "HandOver"
             }
             RunOnSpot = merge(local.run_task["FARGATE_SPOT"], {
-              Comment = "No room, an interruption, a kill, or records that could not be handed back: all worth another run"
+              Comment = "Retried after: no capacity, an interruption, a kill, records that could not be handed back"
               Retry = [{
                 ErrorEquals     = ["States.ALL"]
                 IntervalSeconds = 30
@@ -113,14 +126,17 @@ locals {
                 Next        = "HandOver"
                 Output = {
                   records = "{% [$states.input.records] %}"
-                  cause   = "{% $states.errorOutput.Error & \" \" & $match($string($states.errorOutput.Cause), /\"StoppedReason\":\"([^\"]*)\"/)[0].groups[0] %}"
+                  cause = join(" ", [
+                    "{% $states.errorOutput.Error & \" \" &",
+                    "$match($string($states.errorOutput.Cause), /\"StoppedReason\":\"([^\"]*)\"/)[0].groups[0] %}",
+                  ])
                 }
               }]
               End = true
             })
             HandOver = {
               Type    = "Map"
-              Comment = "Record by record to the failed queue, in a shape that the source queue takes again"
+              Comment = "Sends each record to the failed queue, in a shape that the source queue accepts again"
               Items   = "{% [$states.input.records] %}"
               ItemSelector = {
                 record = "{% $states.context.Map.Item.Value %}"
@@ -149,7 +165,7 @@ locals {
           }
         }
         Catch = [{
-          Comment     = "The batch itself could not be read: its messages go on as they came"
+          Comment     = "The batch itself could not be read: its messages are passed on unchanged"
           ErrorEquals = ["States.QueryEvaluationError"]
           Next        = "HandOverUnread"
           Output      = "{% $states.input %}"
@@ -168,8 +184,11 @@ locals {
               Type     = "Task"
               Resource = "arn:${local.partition}:states:::sqs:sendMessage"
               Arguments = {
-                QueueUrl    = aws_sqs_queue.failed.url
-                MessageBody = "{% $type($states.input.body) = \"string\" ? $states.input.body : $string($exists($states.input.body) ? $states.input.body : $states.input) %}"
+                QueueUrl = aws_sqs_queue.failed.url
+                MessageBody = join(" ", [
+                  "{% $type($states.input.body) = \"string\" ? $states.input.body :",
+                  "$string($exists($states.input.body) ? $states.input.body : $states.input) %}",
+                ])
               }
               Retry  = [local.send_retry]
               Output = {}
@@ -186,7 +205,7 @@ locals {
 
 resource "aws_sfn_state_machine" "batch" {
   #checkov:skip=CKV_AWS_284:X-Ray would trace two states and a RunTask; the execution's history says more
-  #checkov:skip=CKV_AWS_285:a Standard execution keeps its own history for 90 days; logging it needs rights on every log group
+  #checkov:skip=CKV_AWS_285:a Standard execution keeps its history for 90 days; logging needs rights on every log group
   count = local.batched ? 1 : 0
 
   name       = var.name

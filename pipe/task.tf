@@ -42,8 +42,8 @@ locals {
 }
 
 resource "aws_cloudwatch_log_group" "task" {
-  #checkov:skip=CKV_AWS_158:CloudWatch encrypts every log group; log_kms_key_arn puts a key of one's own there
-  #checkov:skip=CKV_AWS_338:the retention is log_retention_days; a year of one line a record is the user's choice to pay for
+  #checkov:skip=CKV_AWS_158:CloudWatch encrypts every log group; log_kms_key_arn puts the user's own key there
+  #checkov:skip=CKV_AWS_338:the retention is log_retention_days; a year of one line per record is the user's choice
   name              = "/pixpipe/${var.name}/task"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.log_kms_key_arn
@@ -77,7 +77,7 @@ resource "aws_ecs_task_definition" "this" {
     readonlyRootFilesystem = true
     linuxParameters        = { capabilities = { drop = ["ALL"] } }
 
-    # Spot gives two minutes' notice; the default of 30 s would throw most of it away.
+    # Spot gives two minutes' notice; the default of 30 s would waste most of it.
     stopTimeout = 120
 
     environment = [for name in sort(keys(local.environment)) : { name = name, value = local.environment[name] }]
@@ -88,7 +88,7 @@ resource "aws_ecs_task_definition" "this" {
         awslogs-group         = aws_cloudwatch_log_group.task.name
         awslogs-region        = local.region
         awslogs-stream-prefix = local.container_name
-        # CloudWatch being slow must not hold up a task that is paid for by the second.
+        # A slow CloudWatch must not hold up a task that is billed per second.
         mode            = "non-blocking"
         max-buffer-size = "4m"
       }
@@ -96,7 +96,7 @@ resource "aws_ecs_task_definition" "this" {
   }])
 
   lifecycle {
-    # Launchers name the family: there must be an active revision at every moment.
+    # Launchers name the family, so there must be an active revision at every moment.
     create_before_destroy = true
   }
 }

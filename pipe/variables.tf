@@ -1,22 +1,28 @@
 # --- what and where ---
 
 variable "name" {
-  description = "Name of the stack: every resource is called this, or begins with it."
+  description = "Name of the stack: every resource has this name, or a name that begins with it."
   type        = string
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{1,31}$", var.name))
-    error_message = "name: 2 to 32 characters, lower-case letters, digits and hyphens, a letter first."
+    error_message = "name: must be 2 to 32 lower-case letters, digits and hyphens, beginning with a letter."
   }
 }
 
 variable "image" {
-  description = "Container image of pixpipe with a tag or, better, a digest, such as 123456789012.dkr.ecr.eu-west-1.amazonaws.com/pixpipe@sha256:…. A private ECR image also gets the pull permissions for exactly its repository."
+  description = <<-EOT
+    Container image of pixpipe with a tag or, better, a digest, such as
+    123456789012.dkr.ecr.eu-west-1.amazonaws.com/pixpipe@sha256:…. A private ECR image also gets the pull permissions
+    for exactly its repository.
+  EOT
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z0-9][A-Za-z0-9._:/-]*(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|@sha256:[0-9a-f]{64})$", var.image))
-    error_message = "image: repository with a tag (repo:tag) or a digest (repo@sha256:<64 hex digits>)."
+    condition = can(regex(
+      "^[a-z0-9][A-Za-z0-9._:/-]*(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|@sha256:[0-9a-f]{64})$", var.image
+    ))
+    error_message = "image: must have a tag (repository:tag) or a digest (repository@sha256:<64 hex digits>)."
   }
 }
 
@@ -26,34 +32,50 @@ variable "source_bucket" {
 
   validation {
     condition     = can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.source_bucket))
-    error_message = "source_bucket: the name of a bucket (3 to 63 lower-case letters, digits, dots, hyphens), not its ARN or URL."
+    error_message = <<-EOT
+      source_bucket: must be the name of a bucket (3 to 63 lower-case letters, digits, dots, hyphens), not its ARN or
+      URL.
+    EOT
   }
 }
 
 variable "source_prefix" {
-  description = "Only objects whose key begins with this are resized, taken literally; empty for all. The task may read nothing else."
+  description = <<-EOT
+    Resize only objects whose key begins with this text, taken literally; empty for all. The task may read nothing
+    else.
+  EOT
   type        = string
   default     = ""
 
   validation {
-    condition     = length(var.source_prefix) <= 512 && !startswith(var.source_prefix, "/") && !can(regex("[*?$]", var.source_prefix))
-    error_message = "source_prefix: at most 512 characters, no slash at the start (keys have none), no *, ? or $ (IAM would read them as wildcards)."
+    condition = (
+      length(var.source_prefix) <= 512 && !startswith(var.source_prefix, "/") && !can(regex("[*?$]", var.source_prefix))
+    )
+    error_message = <<-EOT
+      source_prefix: must have at most 512 characters, no slash at the start (keys have none), and no *, ? or $ (IAM
+      would read them as wildcards).
+    EOT
   }
 }
 
 variable "source_suffixes" {
-  description = "Only objects whose key ends with one of these are resized, such as [\".jpg\", \".png\"]; empty for all."
+  description = "Resize only objects whose key ends with one of these, such as [\".jpg\", \".png\"]; empty for all."
   type        = list(string)
   default     = []
 
   validation {
-    condition     = length(var.source_suffixes) <= 20 && alltrue([for s in var.source_suffixes : can(regex("^[A-Za-z0-9._-]{1,64}$", s))])
-    error_message = "source_suffixes: at most 20, each 1 to 64 letters, digits, dots, hyphens, underscores."
+    condition = (
+      length(var.source_suffixes) <= 20 &&
+      alltrue([for suffix in var.source_suffixes : can(regex("^[A-Za-z0-9._-]{1,64}$", suffix))])
+    )
+    error_message = <<-EOT
+      source_suffixes: must be at most 20 suffixes, each of 1 to 64 letters, digits, dots, hyphens or underscores.
+    EOT
   }
 
   validation {
     condition     = length(distinct(var.source_suffixes)) == length(var.source_suffixes)
-    error_message = "source_suffixes: the same suffix twice."
+    error_message = "source_suffixes: contains the same suffix twice; remove one of them."
   }
 }
 
@@ -63,63 +85,96 @@ variable "destination_bucket" {
 
   validation {
     condition     = can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.destination_bucket))
-    error_message = "destination_bucket: the name of a bucket (3 to 63 lower-case letters, digits, dots, hyphens), not its ARN or URL."
+    error_message = <<-EOT
+      destination_bucket: must be the name of a bucket (3 to 63 lower-case letters, digits, dots, hyphens), not its
+      ARN or URL.
+    EOT
   }
 }
 
 variable "destination_prefix" {
-  description = "Put before every output key, taken literally: \"thumbs/\" or \"thumbs-\" (DEST_PREFIX). The task may write nothing else."
+  description = <<-EOT
+    Prefix of every output key, taken literally: "thumbs/" or "thumbs-" (DEST_PREFIX). The task may write nothing
+    else.
+  EOT
   type        = string
   default     = ""
 
   validation {
-    condition     = length(var.destination_prefix) <= 512 && !startswith(var.destination_prefix, "/") && !can(regex("[*?$]", var.destination_prefix))
-    error_message = "destination_prefix: at most 512 characters, no slash at the start, no *, ? or $ (IAM would read them as wildcards)."
+    condition = (
+      length(var.destination_prefix) <= 512 && !startswith(var.destination_prefix, "/") &&
+      !can(regex("[*?$]", var.destination_prefix))
+    )
+    error_message = <<-EOT
+      destination_prefix: must have at most 512 characters, no slash at the start, and no *, ? or $ (IAM would read
+      them as wildcards).
+    EOT
   }
 
   validation {
-    condition     = var.source_bucket != var.destination_bucket || !startswith(var.destination_prefix, var.source_prefix)
-    error_message = "destination_prefix: source and destination are one bucket and the outputs' prefix lies under source_prefix: every output would start a task again, without end. Use another bucket, or a source_prefix that the outputs do not begin with."
+    condition = (
+      var.source_bucket != var.destination_bucket || !startswith(var.destination_prefix, var.source_prefix)
+    )
+    error_message = <<-EOT
+      destination_prefix: source and destination are the same bucket, and the outputs' prefix begins with
+      source_prefix, so every output would start a task again, in an endless loop. Use another bucket, or a
+      source_prefix that the outputs do not begin with.
+    EOT
   }
 }
 
 # --- events and launcher ---
 
 variable "event_source" {
-  description = "How S3 tells of a new object: \"eventbridge\" (many stacks a bucket; the bucket must have EventBridge switched on) or \"s3\" (a bucket notification; this module then owns the bucket's whole notification configuration)."
+  description = <<-EOT
+    How S3 reports a new object: "eventbridge" (any number of stacks per bucket; the bucket must have EventBridge
+    switched on) or "s3" (a bucket notification; this module then owns the bucket's whole notification configuration).
+  EOT
   type        = string
   default     = "eventbridge"
 
   validation {
     condition     = contains(["eventbridge", "s3"], var.event_source)
-    error_message = "event_source: \"eventbridge\" or \"s3\"."
+    error_message = "event_source: must be \"eventbridge\" or \"s3\"."
   }
 }
 
 variable "batch_size" {
-  description = "Messages a launch takes at most. 1: the pipe starts one ECS task a message (direct). 2 to 50: the pipe hands batches to Step Functions, which starts a task for as many records as fit (batched)."
+  description = <<-EOT
+    Maximum number of messages per launch. 1: the pipe starts one ECS task per message (direct). 2 to 50: the pipe
+    hands batches to Step Functions, which starts one task for as many records as fit (batched).
+  EOT
   type        = number
   default     = 10
 
   validation {
     condition     = var.batch_size >= 1 && var.batch_size <= 50 && floor(var.batch_size) == var.batch_size
-    error_message = "batch_size: a whole number from 1 to 50 (50 of the longest notifications stay under the 256 KiB that an execution may receive)."
+    error_message = <<-EOT
+      batch_size: must be a whole number from 1 to 50 (50 of the longest notifications stay under the 256 KiB that an
+      execution may receive).
+    EOT
   }
 }
 
 variable "batch_window_seconds" {
-  description = "How long the pipe waits for a batch to fill. Only used when batch_size > 1."
+  description = "Time that the pipe waits for a batch to fill. Used only if batch_size > 1."
   type        = number
   default     = 20
 
   validation {
-    condition     = var.batch_window_seconds >= 0 && var.batch_window_seconds <= 300 && floor(var.batch_window_seconds) == var.batch_window_seconds
-    error_message = "batch_window_seconds: a whole number from 0 to 300."
+    condition = (
+      var.batch_window_seconds >= 0 && var.batch_window_seconds <= 300 &&
+      floor(var.batch_window_seconds) == var.batch_window_seconds
+    )
+    error_message = "batch_window_seconds: must be a whole number from 0 to 300."
   }
 
   validation {
     condition     = var.batch_size <= 10 || var.batch_window_seconds >= 1
-    error_message = "batch_window_seconds: at least 1 where batch_size is above 10, as SQS delivers 10 messages at once at most."
+    error_message = <<-EOT
+      batch_window_seconds: must be at least 1 if batch_size is above 10, because SQS delivers at most 10 messages at
+      once.
+    EOT
   }
 }
 
@@ -130,85 +185,109 @@ variable "enabled" {
 }
 
 variable "direct_capacity_provider" {
-  description = "Where direct tasks run. FARGATE_SPOT costs about a third, but a pipe does not say what it does when Spot has no room: the message may be lost. Batched tasks always try Spot first and FARGATE last."
+  description = <<-EOT
+    Capacity provider of direct tasks. FARGATE_SPOT costs about a third, but it is not documented what a pipe does if
+    Spot has no capacity: the message may be lost. Batched tasks always try FARGATE_SPOT first and FARGATE last.
+  EOT
   type        = string
   default     = "FARGATE"
 
   validation {
     condition     = contains(["FARGATE", "FARGATE_SPOT"], var.direct_capacity_provider)
-    error_message = "direct_capacity_provider: \"FARGATE\" or \"FARGATE_SPOT\"."
+    error_message = "direct_capacity_provider: must be \"FARGATE\" or \"FARGATE_SPOT\"."
   }
 }
 
 variable "spot_attempts" {
-  description = "How often a batched task is tried on FARGATE_SPOT before its last attempt, on FARGATE."
+  description = "Number of attempts of a batched task on FARGATE_SPOT before its last attempt, on FARGATE."
   type        = number
   default     = 3
 
   validation {
     condition     = var.spot_attempts >= 1 && var.spot_attempts <= 10 && floor(var.spot_attempts) == var.spot_attempts
-    error_message = "spot_attempts: a whole number from 1 to 10."
+    error_message = "spot_attempts: must be a whole number from 1 to 10."
   }
 }
 
 variable "task_timeout_seconds" {
-  description = "A batched task that runs longer is stopped and tried again. Direct tasks have no such limit."
+  description = "Time after which a batched task is stopped and tried again. Direct tasks have no such limit."
   type        = number
   default     = 3600
 
   validation {
-    condition     = var.task_timeout_seconds >= 300 && var.task_timeout_seconds <= 86400 && floor(var.task_timeout_seconds) == var.task_timeout_seconds
-    error_message = "task_timeout_seconds: a whole number from 300 to 86400."
+    condition = (
+      var.task_timeout_seconds >= 300 && var.task_timeout_seconds <= 86400 &&
+      floor(var.task_timeout_seconds) == var.task_timeout_seconds
+    )
+    error_message = "task_timeout_seconds: must be a whole number from 300 to 86400."
   }
 }
 
 # --- task ---
 
 variable "subnet_ids" {
-  description = "Subnets of the tasks. They must reach ECR, CloudWatch Logs, SQS and S3: public ones with assign_public_ip, or private ones with NAT or VPC endpoints."
+  description = <<-EOT
+    Subnets of the tasks. They must reach ECR, CloudWatch Logs, SQS and S3: public ones with assign_public_ip, or
+    private ones with NAT or VPC endpoints.
+  EOT
   type        = list(string)
 
   validation {
-    condition     = length(var.subnet_ids) >= 1 && length(var.subnet_ids) <= 16 && alltrue([for id in var.subnet_ids : startswith(id, "subnet-")])
-    error_message = "subnet_ids: 1 to 16 subnet IDs (subnet-…)."
+    condition = (
+      length(var.subnet_ids) >= 1 && length(var.subnet_ids) <= 16 &&
+      alltrue([for id in var.subnet_ids : startswith(id, "subnet-")])
+    )
+    error_message = "subnet_ids: must be 1 to 16 subnet IDs (subnet-…)."
   }
 }
 
 variable "security_group_ids" {
-  description = "Security groups of the tasks. Nothing needs to come in; HTTPS (443) must get out."
+  description = "Security groups of the tasks. No inbound rule is needed; outbound HTTPS (443) must be allowed."
   type        = list(string)
 
   validation {
-    condition     = length(var.security_group_ids) >= 1 && length(var.security_group_ids) <= 5 && alltrue([for id in var.security_group_ids : startswith(id, "sg-")])
-    error_message = "security_group_ids: 1 to 5 security group IDs (sg-…)."
+    condition = (
+      length(var.security_group_ids) >= 1 && length(var.security_group_ids) <= 5 &&
+      alltrue([for id in var.security_group_ids : startswith(id, "sg-")])
+    )
+    error_message = "security_group_ids: must be 1 to 5 security group IDs (sg-…)."
   }
 }
 
 variable "assign_public_ip" {
-  description = "Give each task a public address. Needed in public subnets: without it, NAT or endpoints, the image cannot be pulled."
+  description = <<-EOT
+    Give each task a public address. Required in public subnets: without a public address, NAT or VPC endpoints, the
+    image cannot be pulled.
+  EOT
   type        = bool
   default     = false
 }
 
 variable "cluster_arn" {
-  description = "ECS cluster to run in; null makes one. A given one needs the capacity providers FARGATE and FARGATE_SPOT."
+  description = <<-EOT
+    ECS cluster to run in; null creates one. An existing cluster needs the capacity providers FARGATE and
+    FARGATE_SPOT.
+  EOT
   type        = string
   default     = null
 
   validation {
-    condition     = var.cluster_arn == null || can(regex("^arn:aws[a-z-]*:ecs:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9_-]+$", var.cluster_arn))
-    error_message = "cluster_arn: the ARN of a cluster (arn:aws:ecs:region:account:cluster/name), not its name."
+    condition = (
+      var.cluster_arn == null ||
+      can(regex("^arn:aws[a-z-]*:ecs:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9_-]+$", var.cluster_arn))
+    )
+    error_message = "cluster_arn: must be the ARN of a cluster (arn:aws:ecs:region:account:cluster/name), not its name."
   }
 }
 
 variable "cpu_architecture" {
-  description = "ARM64 (a fifth cheaper) or X86_64. The image must have it."
+  description = "CPU architecture: ARM64 (a fifth cheaper) or X86_64. The image must support it."
   type        = string
   default     = "ARM64"
 
   validation {
     condition     = contains(["ARM64", "X86_64"], var.cpu_architecture)
-    error_message = "cpu_architecture: \"ARM64\" or \"X86_64\"."
+    error_message = "cpu_architecture: must be \"ARM64\" or \"X86_64\"."
   }
 }
 
@@ -219,88 +298,105 @@ variable "task_cpu_units" {
 
   validation {
     condition     = contains([256, 512, 1024, 2048, 4096, 8192, 16384], var.task_cpu_units)
-    error_message = "task_cpu_units: 256, 512, 1024, 2048, 4096, 8192 or 16384."
+    error_message = "task_cpu_units: must be 256, 512, 1024, 2048, 4096, 8192 or 16384."
   }
 }
 
 variable "task_memory_mib" {
-  description = "Memory of a task, and (as bytes) its MEMORY_LIMIT_BYTES. Fargate has it in steps that depend on task_cpu_units."
+  description = <<-EOT
+    Memory of a task and, in bytes, its MEMORY_LIMIT_BYTES. Fargate offers it in steps that depend on task_cpu_units.
+  EOT
   type        = number
   default     = 2048
 
   validation {
     condition     = contains(lookup(local.fargate_memory_mib, tostring(var.task_cpu_units), []), var.task_memory_mib)
-    error_message = "task_memory_mib: Fargate does not have this with ${var.task_cpu_units} CPU units; it has ${join(", ", [for m in lookup(local.fargate_memory_mib, tostring(var.task_cpu_units), []) : tostring(m)])}."
+    error_message = <<-EOT
+      task_memory_mib: Fargate does not offer this with ${var.task_cpu_units} CPU units; use one of
+      ${join(", ", lookup(local.fargate_memory_mib, tostring(var.task_cpu_units), []))}.
+    EOT
   }
 }
 
-# --- task settings: the contract's environment variables ---
+# --- task settings: environment variables of the program (docs/contract.md of the repository) ---
 
 variable "sizes" {
-  description = "Sizes made of every source, each \"N\" (N×N) or \"WxH\", 1 to 4096 px a side (SIZES)."
+  description = "Output sizes of every source, each \"N\" (N×N) or \"WxH\", 1 to 4096 px per side (SIZES)."
   type        = list(string)
   default     = ["224"]
 
   validation {
     condition = length(var.sizes) >= 1 && alltrue([
-      for size in var.sizes : can(regex("^[1-9][0-9]{0,3}(x[1-9][0-9]{0,3})?$", size)) && alltrue([for side in split("x", size) : try(tonumber(side) <= 4096, false)])
+      for size in var.sizes :
+      can(regex("^[1-9][0-9]{0,3}(x[1-9][0-9]{0,3})?$", size)) &&
+      alltrue([for side in split("x", size) : try(tonumber(side) <= 4096, false)])
     ])
-    error_message = "sizes: at least one, each \"N\" or \"WxH\" with sides from 1 to 4096 px, such as [\"224\", \"640x480\"]."
+    error_message = <<-EOT
+      sizes: must be at least one size, each "N" or "WxH" with sides from 1 to 4096 px, such as ["224", "640x480"].
+    EOT
   }
 }
 
 variable "fit" {
-  description = "cover: fill and crop the centre; contain: fit inside and pad with background; stretch: ignore the aspect ratio (FIT)."
+  description = <<-EOT
+    Fit of the source into the size: cover (fill it and crop the centre), contain (fit inside and pad with background)
+    or stretch (ignore the aspect ratio) (FIT).
+  EOT
   type        = string
   default     = "cover"
 
   validation {
     condition     = contains(["cover", "contain", "stretch"], var.fit)
-    error_message = "fit: \"cover\", \"contain\" or \"stretch\"."
+    error_message = "fit: must be \"cover\", \"contain\" or \"stretch\"."
   }
 }
 
 variable "filter" {
-  description = "Resampling filter, as Pillow has them (FILTER)."
+  description = "Resampling filter, the same as Pillow's (FILTER)."
   type        = string
   default     = "lanczos3"
 
   validation {
     condition     = contains(["box", "bilinear", "hamming", "bicubic", "lanczos3"], var.filter)
-    error_message = "filter: \"box\", \"bilinear\", \"hamming\", \"bicubic\" or \"lanczos3\"."
+    error_message = "filter: must be \"box\", \"bilinear\", \"hamming\", \"bicubic\" or \"lanczos3\"."
   }
 }
 
 variable "decode" {
-  description = "JPEG sources: fast, a DCT-scaled decode with at least twice the target left, or exact, a full one (DECODE)."
+  description = <<-EOT
+    Decoding of JPEG sources: fast (DCT-scaled, to at least twice the target size) or exact (full size) (DECODE).
+  EOT
   type        = string
   default     = "fast"
 
   validation {
     condition     = contains(["fast", "exact"], var.decode)
-    error_message = "decode: \"fast\" or \"exact\"."
+    error_message = "decode: must be \"fast\" or \"exact\"."
   }
 }
 
 variable "color" {
-  description = "srgb: an embedded ICC profile that is not sRGB is converted; ignore: the numbers as stored (COLOR)."
+  description = <<-EOT
+    Colour handling: srgb (an embedded ICC profile that is not sRGB is converted) or ignore (the numbers as stored)
+    (COLOR).
+  EOT
   type        = string
   default     = "srgb"
 
   validation {
     condition     = contains(["srgb", "ignore"], var.color)
-    error_message = "color: \"srgb\" or \"ignore\"."
+    error_message = "color: must be \"srgb\" or \"ignore\"."
   }
 }
 
 variable "background" {
-  description = "RRGGBB: padding of contain, and what transparent pixels are composited on (BACKGROUND)."
+  description = "Colour (RRGGBB) of the padding of contain, and behind transparent pixels (BACKGROUND)."
   type        = string
   default     = "000000"
 
   validation {
     condition     = can(regex("^[0-9A-Fa-f]{6}$", var.background))
-    error_message = "background: six hexadecimal digits, RRGGBB, without #."
+    error_message = "background: must be six hexadecimal digits, RRGGBB, without #."
   }
 }
 
@@ -311,7 +407,7 @@ variable "format" {
 
   validation {
     condition     = contains(["jpeg", "png", "webp", "npy"], var.format)
-    error_message = "format: \"jpeg\", \"png\", \"webp\" or \"npy\"."
+    error_message = "format: must be \"jpeg\", \"png\", \"webp\" or \"npy\"."
   }
 }
 
@@ -322,7 +418,7 @@ variable "jpeg_quality" {
 
   validation {
     condition     = var.jpeg_quality >= 1 && var.jpeg_quality <= 100 && floor(var.jpeg_quality) == var.jpeg_quality
-    error_message = "jpeg_quality: a whole number from 1 to 100."
+    error_message = "jpeg_quality: must be a whole number from 1 to 100."
   }
 }
 
@@ -333,90 +429,100 @@ variable "jpeg_subsampling" {
 
   validation {
     condition     = contains(["420", "444"], var.jpeg_subsampling)
-    error_message = "jpeg_subsampling: \"420\" or \"444\"."
+    error_message = "jpeg_subsampling: must be \"420\" or \"444\"."
   }
 }
 
 variable "max_source_bytes" {
-  description = "A larger object is refused before it is downloaded (MAX_SOURCE_BYTES)."
+  description = "Maximum size of an object; a larger one is refused before it is downloaded (MAX_SOURCE_BYTES)."
   type        = number
   default     = 268435456
 
   validation {
     condition     = var.max_source_bytes >= 1 && floor(var.max_source_bytes) == var.max_source_bytes
-    error_message = "max_source_bytes: a whole number of bytes, at least 1."
+    error_message = "max_source_bytes: must be a whole number of bytes, at least 1."
   }
 }
 
 variable "max_source_pixels" {
-  description = "A larger image is refused from its header (MAX_SOURCE_PIXELS)."
+  description = "Maximum number of pixels of an image; a larger one is refused from its header (MAX_SOURCE_PIXELS)."
   type        = number
   default     = 268435456
 
   validation {
     condition     = var.max_source_pixels >= 1 && floor(var.max_source_pixels) == var.max_source_pixels
-    error_message = "max_source_pixels: a whole number of pixels, at least 1."
+    error_message = "max_source_pixels: must be a whole number of pixels, at least 1."
   }
 }
 
 variable "concurrency_objects" {
-  description = "Objects in flight in one task; null leaves it to the number of CPUs (CONCURRENCY)."
+  description = "Objects in flight in one task; null derives it from the number of CPUs (CONCURRENCY)."
   type        = number
   default     = null
 
   validation {
-    condition     = var.concurrency_objects == null || try(var.concurrency_objects >= 1 && var.concurrency_objects <= 1024 && floor(var.concurrency_objects) == var.concurrency_objects, false)
-    error_message = "concurrency_objects: null, or a whole number from 1 to 1024."
+    condition = var.concurrency_objects == null || try(
+      var.concurrency_objects >= 1 && var.concurrency_objects <= 1024 &&
+      floor(var.concurrency_objects) == var.concurrency_objects, false
+    )
+    error_message = "concurrency_objects: must be null or a whole number from 1 to 1024."
   }
 }
 
 variable "grace_seconds" {
-  description = "After SIGTERM: how long objects in flight may take (GRACE_SECONDS). The container is killed 120 s after SIGTERM, and handing back takes some of them."
+  description = <<-EOT
+    Time that objects in flight may take after SIGTERM (GRACE_SECONDS). The container is killed 120 s after SIGTERM,
+    and handing records back takes some of that time.
+  EOT
   type        = number
   default     = 90
 
   validation {
     condition     = var.grace_seconds >= 0 && var.grace_seconds <= 110 && floor(var.grace_seconds) == var.grace_seconds
-    error_message = "grace_seconds: a whole number from 0 to 110 (the container is killed 120 s after SIGTERM)."
+    error_message = <<-EOT
+      grace_seconds: must be a whole number from 0 to 110 (the container is killed 120 s after SIGTERM).
+    EOT
   }
 }
 
 variable "skip_unchanged" {
-  description = "Skip sources whose outputs are there already and up to date; false makes every output again (SKIP_UNCHANGED)."
+  description = "Skip sources whose outputs exist and are up to date; false makes every output again (SKIP_UNCHANGED)."
   type        = bool
   default     = true
 }
 
 variable "max_attempts" {
-  description = "A record that was tried this often goes to the failed queue (MAX_ATTEMPTS)."
+  description = "Number of attempts after which a record goes to the failed queue (MAX_ATTEMPTS)."
   type        = number
   default     = 3
 
   validation {
     condition     = var.max_attempts >= 1 && var.max_attempts <= 100 && floor(var.max_attempts) == var.max_attempts
-    error_message = "max_attempts: a whole number from 1 to 100."
+    error_message = "max_attempts: must be a whole number from 1 to 100."
   }
 }
 
 variable "log_format" {
-  description = "json or text (LOG_FORMAT). The dashboard and the alarm on failed records need json."
+  description = "Log format: json or text (LOG_FORMAT). The dashboard and the alarm on failed records need json."
   type        = string
   default     = "json"
 
   validation {
     condition     = contains(["json", "text"], var.log_format)
-    error_message = "log_format: \"json\" or \"text\"."
+    error_message = "log_format: must be \"json\" or \"text\"."
   }
 }
 
 variable "rust_log" {
-  description = "Verbosity of the log: a level, or directives as the Rust crates take them (RUST_LOG)."
+  description = "Verbosity of the log: a level, or directives of the Rust crate tracing-subscriber (RUST_LOG)."
   type        = string
   default     = "info"
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_:=,./\\[\\]{}-]{1,256}$", var.rust_log))
-    error_message = "rust_log: a level (error, warn, info, debug, trace) or directives such as \"info,pixpipe=debug\"."
+    error_message = <<-EOT
+      rust_log: must be a level (error, warn, info, debug, trace) or directives such as "info,pixpipe=debug".
+    EOT
   }
 }
 
@@ -426,103 +532,144 @@ variable "aws_environment" {
   default     = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.aws_environment) : can(regex("^AWS_[A-Z0-9_]+$", name)) && !can(regex("KEY|TOKEN|SECRET", name))])
-    error_message = "aws_environment: names begin with AWS_ and are no credentials (the task role has them)."
+    condition = alltrue([
+      for name in keys(var.aws_environment) :
+      can(regex("^AWS_[A-Z0-9_]+$", name)) && !can(regex("KEY|TOKEN|SECRET", name))
+    ])
+    error_message = <<-EOT
+      aws_environment: names must begin with AWS_ and must not be credentials (the task gets them from its role).
+    EOT
   }
 }
 
 # --- encryption, logs, alarms ---
 
 variable "source_kms_key_arn" {
-  description = "KMS key of the source bucket's objects (SSE-KMS); null where they have none. The task may decrypt with it, through S3 only."
+  description = <<-EOT
+    KMS key of the source bucket's objects (SSE-KMS); null if they have none. The task may decrypt with it, through S3
+    only.
+  EOT
   type        = string
   default     = null
 
   validation {
-    condition     = var.source_kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.source_kms_key_arn))
-    error_message = "source_kms_key_arn: the ARN of a key (arn:aws:kms:region:account:key/id), not an alias."
+    condition = (
+      var.source_kms_key_arn == null ||
+      can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.source_kms_key_arn))
+    )
+    error_message = "source_kms_key_arn: must be the ARN of a key (arn:aws:kms:region:account:key/id), not an alias."
   }
 }
 
 variable "destination_kms_key_arn" {
-  description = "KMS key that the destination bucket encrypts with by default; null where it has none."
+  description = "KMS key that the destination bucket encrypts with by default; null if it has none."
   type        = string
   default     = null
 
   validation {
-    condition     = var.destination_kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.destination_kms_key_arn))
-    error_message = "destination_kms_key_arn: the ARN of a key (arn:aws:kms:region:account:key/id), not an alias."
+    condition = (
+      var.destination_kms_key_arn == null ||
+      can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.destination_kms_key_arn))
+    )
+    error_message = <<-EOT
+      destination_kms_key_arn: must be the ARN of a key (arn:aws:kms:region:account:key/id), not an alias.
+    EOT
   }
 }
 
 variable "queue_kms_key_arn" {
-  description = "KMS key of the queues; null for SQS's own encryption. Its key policy must let events.amazonaws.com (or s3.amazonaws.com) use it, as README.md says."
+  description = <<-EOT
+    KMS key of the queues; null for SQS's own encryption. The key's policy must let events.amazonaws.com (or
+    s3.amazonaws.com) use it; docs/rights.md has the statement.
+  EOT
   type        = string
   default     = null
 
   validation {
-    condition     = var.queue_kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.queue_kms_key_arn))
-    error_message = "queue_kms_key_arn: the ARN of a key (arn:aws:kms:region:account:key/id), not an alias."
+    condition = (
+      var.queue_kms_key_arn == null ||
+      can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.queue_kms_key_arn))
+    )
+    error_message = "queue_kms_key_arn: must be the ARN of a key (arn:aws:kms:region:account:key/id), not an alias."
   }
 }
 
 variable "log_kms_key_arn" {
-  description = "KMS key of the log groups; null for CloudWatch's own encryption. Its key policy must let logs.<region>.amazonaws.com use it."
+  description = <<-EOT
+    KMS key of the log groups; null for CloudWatch's own encryption. The key's policy must let
+    logs.<region>.amazonaws.com use it.
+  EOT
   type        = string
   default     = null
 
   validation {
-    condition     = var.log_kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.log_kms_key_arn))
-    error_message = "log_kms_key_arn: the ARN of a key (arn:aws:kms:region:account:key/id), not an alias."
+    condition = (
+      var.log_kms_key_arn == null ||
+      can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.log_kms_key_arn))
+    )
+    error_message = "log_kms_key_arn: must be the ARN of a key (arn:aws:kms:region:account:key/id), not an alias."
   }
 }
 
 variable "log_retention_days" {
-  description = "How long logs are kept."
+  description = "Retention of the logs."
   type        = number
   default     = 30
 
   validation {
-    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
-    error_message = "log_retention_days: one of CloudWatch's own steps: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653."
+    condition = contains([
+      1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+    ], var.log_retention_days)
+    error_message = <<-EOT
+      log_retention_days: must be one of CloudWatch's steps: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545,
+      731, 1096, 1827, 2192, 2557, 2922, 3288, 3653.
+    EOT
   }
 }
 
 variable "alarm_topic_arn" {
-  description = "SNS topic that the alarms tell; null makes the alarms without telling anyone."
+  description = "SNS topic that the alarms notify; null creates the alarms without notifying anyone."
   type        = string
   default     = null
 
   validation {
-    condition     = var.alarm_topic_arn == null || can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", var.alarm_topic_arn))
-    error_message = "alarm_topic_arn: the ARN of a standard SNS topic (arn:aws:sns:region:account:name)."
+    condition = (
+      var.alarm_topic_arn == null ||
+      can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", var.alarm_topic_arn))
+    )
+    error_message = "alarm_topic_arn: must be the ARN of a standard SNS topic (arn:aws:sns:region:account:name)."
   }
 }
 
 variable "alarm_oldest_message_seconds" {
-  description = "Alarm when a message has waited this long in the source queue."
+  description = "Age of the oldest message in the source queue that raises an alarm."
   type        = number
   default     = 1800
 
   validation {
-    condition     = var.alarm_oldest_message_seconds >= 60 && var.alarm_oldest_message_seconds <= 1209600 && floor(var.alarm_oldest_message_seconds) == var.alarm_oldest_message_seconds
-    error_message = "alarm_oldest_message_seconds: a whole number from 60 to 1209600 (14 days, when SQS drops it)."
+    condition = (
+      var.alarm_oldest_message_seconds >= 60 && var.alarm_oldest_message_seconds <= 1209600 &&
+      floor(var.alarm_oldest_message_seconds) == var.alarm_oldest_message_seconds
+    )
+    error_message = <<-EOT
+      alarm_oldest_message_seconds: must be a whole number from 60 to 1209600 (14 days, when SQS drops the message).
+    EOT
   }
 }
 
 variable "dashboard_enabled" {
-  description = "Make the CloudWatch dashboard (3 $ a month beyond the account's first three)."
+  description = "Create the CloudWatch dashboard (3 $ a month beyond the account's first three)."
   type        = bool
   default     = true
 }
 
 variable "tags" {
-  description = "Tags of every resource that takes them, and of the tasks."
+  description = "Tags of every resource that takes tags, and of the tasks."
   type        = map(string)
   default     = {}
 
   validation {
     condition     = length(var.tags) <= 40 && alltrue([for key in keys(var.tags) : !startswith(key, "aws:")])
-    error_message = "tags: at most 40, none beginning with aws:."
+    error_message = "tags: must be at most 40, and none may begin with aws:."
   }
 }

@@ -1,41 +1,50 @@
-# What both launchers share: events, queues, task, roles, alarms.
+# Parts that both launchers share: events, queues, task, roles, alarms.
 
 mock_provider "aws" {
   source = "./tests/mocks"
-}
-
-variables {
-  name               = "pp"
-  image              = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/pixpipe:1.0.0"
-  source_bucket      = "photos-in"
-  destination_bucket = "photos-out"
-  destination_prefix = "train/"
-  subnet_ids         = ["subnet-0a"]
-  security_group_ids = ["sg-0a"]
 }
 
 run "events_come_over_eventbridge" {
   command = apply
 
   assert {
-    condition     = length(aws_cloudwatch_event_rule.object_created) == 1 && length(aws_s3_bucket_notification.source) == 0
-    error_message = "a rule, and the bucket's notifications are left alone"
+    condition = (
+      length(aws_cloudwatch_event_rule.object_created) == 1 &&
+      length(aws_s3_bucket_notification.source) == 0
+    )
+    error_message = "there must be a rule, and the bucket's notifications must stay untouched"
   }
   assert {
-    condition     = jsondecode(aws_cloudwatch_event_rule.object_created[0].event_pattern).source == ["aws.s3"] && jsondecode(aws_cloudwatch_event_rule.object_created[0].event_pattern)["detail-type"] == ["Object Created"] && jsondecode(aws_cloudwatch_event_rule.object_created[0].event_pattern).detail.bucket.name == ["photos-in"]
-    error_message = "only what is created, only in this bucket"
+    condition = (
+      jsondecode(aws_cloudwatch_event_rule.object_created[0].event_pattern).source == ["aws.s3"] &&
+      jsondecode(aws_cloudwatch_event_rule.object_created[0].event_pattern)["detail-type"] == ["Object Created"] &&
+      jsondecode(aws_cloudwatch_event_rule.object_created[0].event_pattern).detail.bucket.name == ["photos-in"]
+    )
+    error_message = "the rule must match only created objects of this bucket"
   }
   assert {
-    condition     = aws_cloudwatch_event_target.source_queue[0].arn == aws_sqs_queue.source.arn && aws_cloudwatch_event_target.source_queue[0].dead_letter_config[0].arn == aws_sqs_queue.dlq.arn
-    error_message = "to the source queue, and to the dead-letter queue what cannot be delivered"
+    condition = (
+      aws_cloudwatch_event_target.source_queue[0].arn == aws_sqs_queue.source.arn &&
+      aws_cloudwatch_event_target.source_queue[0].dead_letter_config[0].arn == aws_sqs_queue.dlq.arn
+    )
+    error_message = "events must go to the source queue, undeliverable ones to the dead-letter queue"
   }
   assert {
-    condition     = aws_cloudwatch_event_target.source_queue[0].input_path == null && length(aws_cloudwatch_event_target.source_queue[0].input_transformer) == 0
-    error_message = "events stay as they are: templates do not escape keys"
+    condition = (
+      aws_cloudwatch_event_target.source_queue[0].input_path == null &&
+      length(aws_cloudwatch_event_target.source_queue[0].input_transformer) == 0
+    )
+    error_message = "events must be passed unchanged: templates do not escape keys"
   }
   assert {
-    condition     = jsondecode(aws_sqs_queue_policy.source.policy).Statement[0].Principal.Service == "events.amazonaws.com" && jsondecode(aws_sqs_queue_policy.source.policy).Statement[0].Condition == { ArnEquals = { "aws:SourceArn" = "arn:aws:events:eu-west-1:123456789012:rule/pp-object-created" }, StringEquals = { "aws:SourceAccount" = "123456789012" } }
-    error_message = "exactly this rule of this account may send"
+    condition = (
+      jsondecode(aws_sqs_queue_policy.source.policy).Statement[0].Principal.Service == "events.amazonaws.com" &&
+      jsondecode(aws_sqs_queue_policy.source.policy).Statement[0].Condition == {
+        ArnEquals    = { "aws:SourceArn" = "arn:aws:events:eu-west-1:123456789012:rule/pp-object-created" }
+        StringEquals = { "aws:SourceAccount" = "123456789012" }
+      }
+    )
+    error_message = "only this rule of this account may send"
   }
 }
 
@@ -48,12 +57,18 @@ run "prefix_and_suffixes_filter_over_eventbridge" {
   }
 
   assert {
-    condition     = jsondecode(aws_cloudwatch_event_rule.object_created[0].event_pattern).detail.object.key == [{ wildcard = "raw/*.jpg" }, { wildcard = "raw/*.png" }]
-    error_message = "prefix and suffix together are a wildcard"
+    condition = (
+      jsondecode(aws_cloudwatch_event_rule.object_created[0].event_pattern).detail.object.key ==
+      [{ wildcard = "raw/*.jpg" }, { wildcard = "raw/*.png" }]
+    )
+    error_message = "prefix and suffix together must become a wildcard"
   }
   assert {
-    condition     = one([for s in jsondecode(aws_iam_role_policy.task.policy).Statement : s if s.Sid == "ReadTheSource"]).Resource == ["arn:aws:s3:::photos-in/raw/*"]
-    error_message = "the task reads exactly the prefix"
+    condition = (
+      one([for s in jsondecode(aws_iam_role_policy.task.policy).Statement : s if s.Sid == "ReadTheSource"]).Resource ==
+      ["arn:aws:s3:::photos-in/raw/*"]
+    )
+    error_message = "the task may read only the prefix"
   }
 }
 
@@ -67,16 +82,33 @@ run "events_come_from_s3_itself" {
   }
 
   assert {
-    condition     = length(aws_cloudwatch_event_rule.object_created) == 0 && length(aws_cloudwatch_event_target.source_queue) == 0
-    error_message = "no rule"
+    condition = (
+      length(aws_cloudwatch_event_rule.object_created) == 0 &&
+      length(aws_cloudwatch_event_target.source_queue) == 0
+    )
+    error_message = "there must be no rule"
   }
   assert {
-    condition     = [for q in aws_s3_bucket_notification.source[0].queue : "${q.filter_prefix}|${q.filter_suffix}|${join(",", q.events)}|${q.queue_arn}"] == ["raw/|.jpg|s3:ObjectCreated:*|arn:aws:sqs:eu-west-1:123456789012:pp-source", "raw/|.png|s3:ObjectCreated:*|arn:aws:sqs:eu-west-1:123456789012:pp-source"]
-    error_message = "one notification a suffix, of what is created, to the source queue"
+    condition = (
+      [
+        for q in aws_s3_bucket_notification.source[0].queue :
+        "${q.filter_prefix}|${q.filter_suffix}|${join(",", q.events)}|${q.queue_arn}"
+        ] == [
+        "raw/|.jpg|s3:ObjectCreated:*|arn:aws:sqs:eu-west-1:123456789012:pp-source",
+        "raw/|.png|s3:ObjectCreated:*|arn:aws:sqs:eu-west-1:123456789012:pp-source",
+      ]
+    )
+    error_message = "there must be one notification per suffix, of created objects, to the source queue"
   }
   assert {
-    condition     = jsondecode(aws_sqs_queue_policy.source.policy).Statement[0].Principal.Service == "s3.amazonaws.com" && jsondecode(aws_sqs_queue_policy.source.policy).Statement[0].Condition == { ArnEquals = { "aws:SourceArn" = "arn:aws:s3:::photos-in" }, StringEquals = { "aws:SourceAccount" = "123456789012" } }
-    error_message = "exactly this bucket of this account may send"
+    condition = (
+      jsondecode(aws_sqs_queue_policy.source.policy).Statement[0].Principal.Service == "s3.amazonaws.com" &&
+      jsondecode(aws_sqs_queue_policy.source.policy).Statement[0].Condition == {
+        ArnEquals    = { "aws:SourceArn" = "arn:aws:s3:::photos-in" }
+        StringEquals = { "aws:SourceAccount" = "123456789012" }
+      }
+    )
+    error_message = "only this bucket of this account may send"
   }
 }
 
@@ -84,24 +116,39 @@ run "queues_keep_and_hide_as_they_should" {
   command = apply
 
   assert {
-    condition     = jsondecode(aws_sqs_queue.source.redrive_policy) == { deadLetterTargetArn = "arn:aws:sqs:eu-west-1:123456789012:pp-dlq", maxReceiveCount = 5 }
-    error_message = "five tries, then the dead-letter queue"
+    condition = (
+      jsondecode(aws_sqs_queue.source.redrive_policy) ==
+      { deadLetterTargetArn = "arn:aws:sqs:eu-west-1:123456789012:pp-dlq", maxReceiveCount = 5 }
+    )
+    error_message = "a message must go to the dead-letter queue after five tries"
   }
   assert {
-    condition     = alltrue([for q in [aws_sqs_queue.source, aws_sqs_queue.dlq, aws_sqs_queue.failed] : q.message_retention_seconds == 1209600 && q.sqs_managed_sse_enabled && q.kms_master_key_id == null])
-    error_message = "14 days, encrypted"
+    condition = (
+      alltrue([
+        for q in [aws_sqs_queue.source, aws_sqs_queue.dlq, aws_sqs_queue.failed] :
+        q.message_retention_seconds == 1209600 && q.sqs_managed_sse_enabled && q.kms_master_key_id == null
+      ])
+    )
+    error_message = "queues must keep messages for 14 days and be encrypted"
   }
   assert {
-    condition     = jsondecode(aws_sqs_queue.dlq.redrive_policy).deadLetterTargetArn == "arn:aws:sqs:eu-west-1:123456789012:pp-failed"
-    error_message = "the failed queue must be some queue's dead-letter queue, or SQS does not move its messages back"
+    condition = (
+      jsondecode(aws_sqs_queue.dlq.redrive_policy).deadLetterTargetArn == "arn:aws:sqs:eu-west-1:123456789012:pp-failed"
+    )
+    error_message = "the failed queue must be a dead-letter queue, or SQS does not move its messages back"
   }
   assert {
-    condition     = alltrue([for p in [aws_sqs_queue_policy.source, aws_sqs_queue_policy.dlq, aws_sqs_queue_policy.failed] : contains([for s in jsondecode(p.policy).Statement : s.Sid], "OnlyOverTls")])
-    error_message = "nothing without TLS"
+    condition = (
+      alltrue([
+        for p in [aws_sqs_queue_policy.source, aws_sqs_queue_policy.dlq, aws_sqs_queue_policy.failed] :
+        contains([for s in jsondecode(p.policy).Statement : s.Sid], "OnlyOverTls")
+      ])
+    )
+    error_message = "queues must refuse requests without TLS"
   }
   assert {
     condition     = aws_sqs_queue.source.visibility_timeout_seconds == 200
-    error_message = "three minutes for a launch, and the window"
+    error_message = "the visibility timeout must be three minutes for a launch, plus the window"
   }
 }
 
@@ -110,27 +157,42 @@ run "the_task_is_locked_down_and_has_time_to_end" {
 
   assert {
     condition     = jsondecode(aws_ecs_task_definition.this.container_definitions)[0].stopTimeout == 120
-    error_message = "the two minutes that Spot gives; the default is 30 s"
+    error_message = "stopTimeout must be the two minutes that Spot gives; the default is 30 s"
   }
   assert {
-    condition     = jsondecode(aws_ecs_task_definition.this.container_definitions)[0].readonlyRootFilesystem && jsondecode(aws_ecs_task_definition.this.container_definitions)[0].user == "65532:65532" && jsondecode(aws_ecs_task_definition.this.container_definitions)[0].linuxParameters.capabilities.drop == ["ALL"]
-    error_message = "read-only root, no root user, no capabilities"
+    condition = (
+      jsondecode(aws_ecs_task_definition.this.container_definitions)[0].readonlyRootFilesystem &&
+      jsondecode(aws_ecs_task_definition.this.container_definitions)[0].user == "65532:65532" &&
+      jsondecode(aws_ecs_task_definition.this.container_definitions)[0].linuxParameters.capabilities.drop == ["ALL"]
+    )
+    error_message = "the container must have a read-only root, no root user and no capabilities"
   }
   assert {
-    condition     = jsondecode(aws_ecs_task_definition.this.container_definitions)[0].memory == 2048 && aws_ecs_task_definition.this.memory == "2048" && aws_ecs_task_definition.this.cpu == "1024"
-    error_message = "the container has all of the task"
+    condition = (
+      jsondecode(aws_ecs_task_definition.this.container_definitions)[0].memory == 2048 &&
+      aws_ecs_task_definition.this.memory == "2048" &&
+      aws_ecs_task_definition.this.cpu == "1024"
+    )
+    error_message = "the container must have all memory and CPU of the task"
   }
   assert {
-    condition     = aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture == "ARM64" && aws_ecs_task_definition.this.network_mode == "awsvpc" && aws_ecs_task_definition.this.requires_compatibilities == toset(["FARGATE"])
-    error_message = "Fargate on ARM64"
+    condition = (
+      aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture == "ARM64" &&
+      aws_ecs_task_definition.this.network_mode == "awsvpc" &&
+      aws_ecs_task_definition.this.requires_compatibilities == toset(["FARGATE"])
+    )
+    error_message = "the task must run on Fargate, ARM64, awsvpc"
   }
   assert {
-    condition     = aws_ecs_task_definition.this.task_role_arn == aws_iam_role.task.arn && aws_ecs_task_definition.this.execution_role_arn == aws_iam_role.execution.arn
-    error_message = "each role in its place"
+    condition = (
+      aws_ecs_task_definition.this.task_role_arn == aws_iam_role.task.arn &&
+      aws_ecs_task_definition.this.execution_role_arn == aws_iam_role.execution.arn
+    )
+    error_message = "the task and the execution role must not be swapped"
   }
   assert {
     condition     = aws_cloudwatch_log_group.task.retention_in_days == 30
-    error_message = "logs do not stay for ever"
+    error_message = "logs must expire"
   }
 }
 
@@ -161,7 +223,9 @@ run "every_setting_reaches_the_task" {
   }
 
   assert {
-    condition = { for e in jsondecode(aws_ecs_task_definition.this.container_definitions)[0].environment : e.name => e.value } == {
+    condition = {
+      for e in jsondecode(aws_ecs_task_definition.this.container_definitions)[0].environment : e.name => e.value
+      } == {
       AWS_ENDPOINT_URL_S3 = "https://s3.example"
       AWS_REGION          = "eu-west-1"
       BACKGROUND          = "ffFFff"
@@ -188,7 +252,7 @@ run "every_setting_reaches_the_task" {
       SKIP_UNCHANGED      = "false"
       SOURCE_BUCKET       = "photos-in"
     }
-    error_message = "the task's environment is the contract's, each from its variable"
+    error_message = "each environment variable of the program must have the value of its Terraform variable"
   }
 }
 
@@ -196,7 +260,9 @@ run "defaults_are_the_contracts" {
   command = apply
 
   assert {
-    condition = { for e in jsondecode(aws_ecs_task_definition.this.container_definitions)[0].environment : e.name => e.value } == {
+    condition = {
+      for e in jsondecode(aws_ecs_task_definition.this.container_definitions)[0].environment : e.name => e.value
+      } == {
       AWS_REGION         = "eu-west-1"
       BACKGROUND         = "000000"
       COLOR              = "srgb"
@@ -221,7 +287,7 @@ run "defaults_are_the_contracts" {
       SKIP_UNCHANGED     = "true"
       SOURCE_BUCKET      = "photos-in"
     }
-    error_message = "a default here that is not the contract's"
+    error_message = "each default must be the program's"
   }
 }
 
@@ -231,15 +297,36 @@ run "the_task_may_do_four_things" {
   assert {
     condition = jsondecode(aws_iam_role_policy.task.policy).Statement == [
       { Sid = "ReadTheSource", Effect = "Allow", Action = ["s3:GetObject"], Resource = ["arn:aws:s3:::photos-in/*"] },
-      { Sid = "ReadAndWriteTheDestination", Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject"], Resource = ["arn:aws:s3:::photos-out/train/*"] },
-      { Sid = "TellMissingFromForbidden", Effect = "Allow", Action = ["s3:ListBucket"], Resource = ["arn:aws:s3:::photos-in", "arn:aws:s3:::photos-out"] },
-      { Sid = "HandBack", Effect = "Allow", Action = ["sqs:SendMessage"], Resource = ["arn:aws:sqs:eu-west-1:123456789012:pp-source", "arn:aws:sqs:eu-west-1:123456789012:pp-failed"] },
+      {
+        Sid      = "ReadAndWriteTheDestination"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:PutObject"]
+        Resource = ["arn:aws:s3:::photos-out/train/*"]
+      },
+      {
+        Sid      = "TellMissingFromForbidden"
+        Effect   = "Allow"
+        Action   = ["s3:ListBucket"]
+        Resource = ["arn:aws:s3:::photos-in", "arn:aws:s3:::photos-out"]
+      },
+      {
+        Sid      = "HandBack"
+        Effect   = "Allow"
+        Action   = ["sqs:SendMessage"]
+        Resource = [for name in ["source", "failed"] : "arn:aws:sqs:eu-west-1:123456789012:pp-${name}"]
+      },
     ]
-    error_message = "exactly the source, the destination prefix and the two queues"
+    error_message = "the task may use only the source, the destination prefix and the two queues"
   }
   assert {
-    condition     = [for s in jsondecode(aws_iam_role_policy.execution.policy).Statement : "${s.Sid} ${s.Resource[0]}"] == ["WriteTheLog arn:aws:logs:eu-west-1:123456789012:log-group:/pixpipe/pp/task:log-stream:pixpipe/*", "PullExactlyThisRepository arn:aws:ecr:eu-west-1:123456789012:repository/pixpipe", "LogInToTheRegistry *"]
-    error_message = "exactly the log and the repository"
+    condition = (
+      [for s in jsondecode(aws_iam_role_policy.execution.policy).Statement : "${s.Sid} ${s.Resource[0]}"] == [
+        "WriteTheLog arn:aws:logs:eu-west-1:123456789012:log-group:/pixpipe/pp/task:log-stream:pixpipe/*",
+        "PullExactlyThisRepository arn:aws:ecr:eu-west-1:123456789012:repository/pixpipe",
+        "LogInToTheRegistry *",
+      ]
+    )
+    error_message = "ECS may use only the log and the repository"
   }
 }
 
@@ -252,11 +339,11 @@ run "an_image_from_elsewhere_needs_no_ecr_rights" {
 
   assert {
     condition     = [for s in jsondecode(aws_iam_role_policy.execution.policy).Statement : s.Sid] == ["WriteTheLog"]
-    error_message = "only the log"
+    error_message = "ECS may use only the log"
   }
 }
 
-run "keys_of_ones_own_are_used_and_allowed" {
+run "given_keys_are_used_and_allowed" {
   command = apply
 
   variables {
@@ -267,20 +354,40 @@ run "keys_of_ones_own_are_used_and_allowed" {
   }
 
   assert {
-    condition     = alltrue([for q in [aws_sqs_queue.source, aws_sqs_queue.dlq, aws_sqs_queue.failed] : q.kms_master_key_id == "arn:aws:kms:eu-west-1:123456789012:key/queues"])
-    error_message = "the queues use the key"
+    condition = (
+      alltrue([
+        for q in [aws_sqs_queue.source, aws_sqs_queue.dlq, aws_sqs_queue.failed] :
+        q.kms_master_key_id == "arn:aws:kms:eu-west-1:123456789012:key/queues"
+      ])
+    )
+    error_message = "the queues must use the key"
   }
   assert {
-    condition     = [for s in jsondecode(aws_iam_role_policy.task.policy).Statement : "${join(",", s.Action)} ${s.Resource[0]}" if startswith(s.Action[0], "kms:")] == ["kms:Decrypt,kms:GenerateDataKey arn:aws:kms:eu-west-1:123456789012:key/queues", "kms:Decrypt arn:aws:kms:eu-west-1:123456789012:key/source", "kms:Decrypt,kms:GenerateDataKey arn:aws:kms:eu-west-1:123456789012:key/destination"]
-    error_message = "the task decrypts the source, encrypts the destination and sends to the queues"
+    condition = (
+      [
+        for s in jsondecode(aws_iam_role_policy.task.policy).Statement :
+        "${join(",", s.Action)} ${s.Resource[0]}" if startswith(s.Action[0], "kms:")
+        ] == [
+        "kms:Decrypt,kms:GenerateDataKey arn:aws:kms:eu-west-1:123456789012:key/queues",
+        "kms:Decrypt arn:aws:kms:eu-west-1:123456789012:key/source",
+        "kms:Decrypt,kms:GenerateDataKey arn:aws:kms:eu-west-1:123456789012:key/destination",
+      ]
+    )
+    error_message = "the task may decrypt the source, encrypt the destination and send to the queues"
   }
   assert {
-    condition     = contains([for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement : s.Sid], "ReadTheEncryptedQueue") && contains([for s in jsondecode(aws_iam_role_policy.state_machine[0].policy).Statement : s.Sid], "SendToEncryptedQueues")
-    error_message = "the pipe reads, the state machine sends to, encrypted queues"
+    condition = (
+      contains(jsondecode(aws_iam_role_policy.pipe.policy).Statement[*].Sid, "ReadTheEncryptedQueue") &&
+      contains(jsondecode(aws_iam_role_policy.state_machine[0].policy).Statement[*].Sid, "SendToEncryptedQueues")
+    )
+    error_message = "the pipe may read, and the state machine may send to, encrypted queues"
   }
   assert {
-    condition     = aws_cloudwatch_log_group.task.kms_key_id == "arn:aws:kms:eu-west-1:123456789012:key/logs" && aws_cloudwatch_log_group.pipe.kms_key_id == "arn:aws:kms:eu-west-1:123456789012:key/logs"
-    error_message = "the logs use the key"
+    condition = (
+      aws_cloudwatch_log_group.task.kms_key_id == "arn:aws:kms:eu-west-1:123456789012:key/logs" &&
+      aws_cloudwatch_log_group.pipe.kms_key_id == "arn:aws:kms:eu-west-1:123456789012:key/logs"
+    )
+    error_message = "the logs must use the key"
   }
 }
 
@@ -293,26 +400,39 @@ run "alarms_tell_the_topic" {
 
   assert {
     condition = alltrue([for a in concat(
-      [aws_cloudwatch_metric_alarm.oldest_message, aws_cloudwatch_metric_alarm.failed_records, aws_cloudwatch_metric_alarm.pipe_failing, aws_cloudwatch_metric_alarm.pipe_stopped],
-      values(aws_cloudwatch_metric_alarm.queue_not_empty), values(aws_cloudwatch_metric_alarm.executions_failed),
+      values(aws_cloudwatch_metric_alarm.metric), values(aws_cloudwatch_metric_alarm.failures),
+      [aws_cloudwatch_metric_alarm.pipe_stopped],
     ) : a.alarm_actions == toset(["arn:aws:sns:eu-west-1:123456789012:oncall"])])
-    error_message = "every alarm tells the topic"
+    error_message = "every alarm must notify the topic"
   }
   assert {
-    condition     = keys(aws_cloudwatch_metric_alarm.queue_not_empty) == ["dlq", "failed"] && keys(aws_cloudwatch_metric_alarm.executions_failed) == ["batch"]
-    error_message = "the queues in which nothing should lie, and the executions"
+    condition = (
+      keys(aws_cloudwatch_metric_alarm.metric) ==
+      ["dlq-not-empty", "failed-not-empty", "failed-records", "oldest-message"] &&
+      keys(aws_cloudwatch_metric_alarm.failures) == ["batch-executions-failed", "pipe-failing"]
+    )
+    error_message = "there must be alarms on the queues that should be empty, on the pipe and on the executions"
   }
   assert {
-    condition     = aws_cloudwatch_metric_alarm.failed_records.namespace == "pixpipe" && aws_cloudwatch_metric_alarm.failed_records.metric_name == "failed" && aws_cloudwatch_metric_alarm.failed_records.dimensions == tomap({ destination = "s3://photos-out/train/" })
-    error_message = "the metric that tasks report"
+    condition = (
+      aws_cloudwatch_metric_alarm.metric["failed-records"].namespace == "pixpipe" &&
+      aws_cloudwatch_metric_alarm.metric["failed-records"].metric_name == "failed" &&
+      aws_cloudwatch_metric_alarm.metric["failed-records"].dimensions ==
+      tomap({ destination = "s3://photos-out/train/" })
+    )
+    error_message = "the alarm must use the metric that tasks report"
   }
   assert {
-    condition     = [for graph in jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets : graph.properties.title][0] == "Records" && jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets[0].properties.metrics[0] == ["pixpipe", "written", "destination", "s3://photos-out/train/"]
-    error_message = "the dashboard shows the metrics that tasks report"
+    condition = (
+      jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets[0].properties.title == "Records" &&
+      jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets[0].properties.metrics[0] ==
+      ["pixpipe", "written", "destination", "s3://photos-out/train/"]
+    )
+    error_message = "the dashboard must show the metrics that tasks report"
   }
 }
 
-run "no_dashboard_where_it_is_not_wanted" {
+run "no_dashboard_if_it_is_disabled" {
   command = apply
 
   variables {
@@ -321,6 +441,6 @@ run "no_dashboard_where_it_is_not_wanted" {
 
   assert {
     condition     = length(aws_cloudwatch_dashboard.this) == 0 && output.dashboard_name == null
-    error_message = "dashboard_enabled = false makes none"
+    error_message = "dashboard_enabled = false must create no dashboard"
   }
 }

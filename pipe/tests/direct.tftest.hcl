@@ -1,50 +1,51 @@
-# batch_size = 1: SQS -> pipe -> ECS RunTask, one message a task.
+# batch_size = 1: SQS -> pipe -> ECS RunTask, one message per task.
 
 mock_provider "aws" {
   source = "./tests/mocks"
 }
 
 variables {
-  name               = "pp"
-  image              = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/pixpipe:1.0.0"
-  source_bucket      = "photos-in"
-  destination_bucket = "photos-out"
-  destination_prefix = "train/"
-  subnet_ids         = ["subnet-0a", "subnet-0b"]
-  security_group_ids = ["sg-0a"]
-  batch_size         = 1
+  batch_size = 1
 }
 
-run "the_pipe_starts_one_task_a_message" {
+run "the_pipe_starts_one_task_per_message" {
   command = apply
 
   assert {
     condition     = aws_pipes_pipe.this.source_parameters[0].sqs_queue_parameters[0].batch_size == 1
-    error_message = "ECS is no batch target: the pipe must take one message at a time"
+    error_message = "ECS is not a batch target: the pipe must take one message at a time"
   }
   assert {
-    condition     = aws_pipes_pipe.this.source_parameters[0].sqs_queue_parameters[0].maximum_batching_window_in_seconds == 0
-    error_message = "a window has no gain here and makes the retry delay seven minutes longer"
+    condition = (
+      aws_pipes_pipe.this.source_parameters[0].sqs_queue_parameters[0].maximum_batching_window_in_seconds == 0
+    )
+    error_message = "the window must be 0: it gains nothing here and makes the retry delay seven minutes longer"
   }
   assert {
-    condition     = aws_pipes_pipe.this.source == aws_sqs_queue.source.arn && aws_pipes_pipe.this.target == aws_ecs_cluster.this[0].arn
-    error_message = "the pipe goes from the source queue to the cluster, not to the task definition"
+    condition = (
+      aws_pipes_pipe.this.source == aws_sqs_queue.source.arn &&
+      aws_pipes_pipe.this.target == aws_ecs_cluster.this[0].arn
+    )
+    error_message = "the pipe must go from the source queue to the cluster, not to the task definition"
   }
   assert {
     condition     = aws_pipes_pipe.this.target_parameters[0].input_template == null
-    error_message = "an input template has no effect on ECS overrides"
+    error_message = "there must be no input template: it has no effect on ECS overrides"
   }
   assert {
-    condition     = length(aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters) == 1 && length(aws_pipes_pipe.this.target_parameters[0].step_function_state_machine_parameters) == 0
-    error_message = "the target is ECS"
+    condition = (
+      length(aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters) == 1 &&
+      length(aws_pipes_pipe.this.target_parameters[0].step_function_state_machine_parameters) == 0
+    )
+    error_message = "the target must be ECS"
   }
   assert {
     condition     = aws_pipes_pipe.this.desired_state == "RUNNING"
-    error_message = "the pipe runs unless the kill switch is on"
+    error_message = "the pipe must run unless the kill switch is on"
   }
   assert {
     condition     = length(aws_sfn_state_machine.batch) == 0 && length(aws_iam_role.state_machine) == 0
-    error_message = "no state machine for batches, and no role of one"
+    error_message = "there must be no state machine for batches, and no role for one"
   }
 }
 
@@ -52,16 +53,31 @@ run "the_override_holds_cpu_memory_and_only_the_message" {
   command = apply
 
   assert {
-    condition     = length(aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].overrides[0].container_override) == 1 && aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].overrides[0].container_override[0].name == "pixpipe"
-    error_message = "one override, of the container pixpipe"
+    condition = (
+      [
+        for ecs in aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters :
+        [for container in ecs.overrides[0].container_override : container.name]
+      ] == [["pixpipe"]]
+    )
+    error_message = "there must be one override, of the container pixpipe"
   }
   assert {
-    condition     = aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].overrides[0].container_override[0].cpu == 1024 && aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].overrides[0].container_override[0].memory == 2048
-    error_message = "cpu and memory must be set: left out, the provider sends 0 and the task dies at its start"
+    condition = (
+      [
+        for ecs in aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters :
+        [for container in ecs.overrides[0].container_override : [container.cpu, container.memory]]
+      ] == [[[1024, 2048]]]
+    )
+    error_message = "cpu and memory must be set: without them, the provider sends 0 and the task dies at its start"
   }
   assert {
-    condition     = [for e in aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].overrides[0].container_override[0].environment : "${e.name}=${e.value}"] == ["SQS_BODY=$.body"]
-    error_message = "SQS_BODY = $.body is the first and only environment override"
+    condition = (
+      [
+        for ecs in aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters :
+        [for e in ecs.overrides[0].container_override[0].environment : "${e.name}=${e.value}"]
+      ] == [["SQS_BODY=$.body"]]
+    )
+    error_message = "SQS_BODY = $.body must be the first and only environment override"
   }
 }
 
@@ -69,24 +85,38 @@ run "the_task_is_launched_as_it_should" {
   command = apply
 
   assert {
-    condition     = aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].task_definition_arn == "arn:aws:ecs:eu-west-1:123456789012:task-definition/pp"
-    error_message = "the task definition is named without revision"
+    condition = (
+      aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].task_definition_arn ==
+      "arn:aws:ecs:eu-west-1:123456789012:task-definition/pp"
+    )
+    error_message = "the task definition must be named without revision"
   }
   assert {
-    condition     = aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].launch_type == null && aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].capacity_provider_strategy[0].capacity_provider == "FARGATE"
-    error_message = "a capacity provider, and so no launch type"
+    condition = (
+      aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].launch_type == null &&
+      aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].capacity_provider_strategy[0].capacity_provider ==
+      "FARGATE"
+    )
+    error_message = "there must be a capacity provider, and so no launch type"
   }
   assert {
-    condition     = length(aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].capacity_provider_strategy) == 1
-    error_message = "two providers in one strategy split by weight, they are no fallback"
+    condition = (
+      length(aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].capacity_provider_strategy) == 1
+    )
+    error_message = "there must be one provider: two in one strategy split by weight, they are no fallback"
   }
   assert {
     condition     = aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].task_count == 1
-    error_message = "one task a message"
+    error_message = "there must be one task per message"
   }
   assert {
-    condition     = aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].network_configuration[0].aws_vpc_configuration[0].assign_public_ip == "DISABLED"
-    error_message = "no public address unless asked for"
+    condition = (
+      one([
+        for ecs in aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters :
+        ecs.network_configuration[0].aws_vpc_configuration[0].assign_public_ip
+      ]) == "DISABLED"
+    )
+    error_message = "there must be no public address unless it is asked for"
   }
 }
 
@@ -94,20 +124,38 @@ run "the_pipe_may_pass_exactly_two_roles" {
   command = apply
 
   assert {
-    condition     = [for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement : s.Resource if s.Action == "iam:PassRole"] == [["arn:aws:iam::123456789012:role/pp-execution", "arn:aws:iam::123456789012:role/pp-task"]]
-    error_message = "iam:PassRole on exactly the execution and the task role"
+    condition = (
+      [for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement : s.Resource if s.Action == "iam:PassRole"] ==
+      [["arn:aws:iam::123456789012:role/pp-execution", "arn:aws:iam::123456789012:role/pp-task"]]
+    )
+    error_message = "iam:PassRole must be allowed on the execution and the task role only"
   }
   assert {
-    condition     = [for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement : s.Condition.StringEquals["iam:PassedToService"] if s.Action == "iam:PassRole"] == ["ecs-tasks.amazonaws.com"]
-    error_message = "the roles may be passed to ECS tasks only"
+    condition = (
+      [
+        for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement :
+        s.Condition.StringEquals["iam:PassedToService"] if s.Action == "iam:PassRole"
+      ] == ["ecs-tasks.amazonaws.com"]
+    )
+    error_message = "the roles may be passed only to ECS tasks"
   }
   assert {
-    condition     = [for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement : s.Condition.ArnEquals["ecs:cluster"] if s.Action == "ecs:RunTask"] == ["arn:aws:ecs:eu-west-1:123456789012:cluster/pp"]
-    error_message = "tasks only in this cluster"
+    condition = (
+      [
+        for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement :
+        s.Condition.ArnEquals["ecs:cluster"] if s.Action == "ecs:RunTask"
+      ] == ["arn:aws:ecs:eu-west-1:123456789012:cluster/pp"]
+    )
+    error_message = "tasks may run only in this cluster"
   }
   assert {
-    condition     = jsondecode(aws_iam_role.pipe.assume_role_policy).Statement[0].Condition == { ArnEquals = { "aws:SourceArn" = "arn:aws:pipes:eu-west-1:123456789012:pipe/pp" }, StringEquals = { "aws:SourceAccount" = "123456789012" } }
-    error_message = "only this pipe of this account takes the role"
+    condition = (
+      jsondecode(aws_iam_role.pipe.assume_role_policy).Statement[0].Condition == {
+        ArnEquals    = { "aws:SourceArn" = "arn:aws:pipes:eu-west-1:123456789012:pipe/pp" }
+        StringEquals = { "aws:SourceAccount" = "123456789012" }
+      }
+    )
+    error_message = "only this pipe of this account may take the role"
   }
 }
 
@@ -115,16 +163,24 @@ run "killed_tasks_are_redriven" {
   command = apply
 
   assert {
-    condition     = length(aws_cloudwatch_event_rule.task_stopped) == 1 && aws_cloudwatch_event_target.redrive[0].arn == aws_sfn_state_machine.redrive[0].arn
-    error_message = "stopped tasks start the redrive"
+    condition = (
+      length(aws_cloudwatch_event_rule.task_stopped) == 1 &&
+      aws_cloudwatch_event_target.redrive[0].arn == aws_sfn_state_machine.redrive[0].arn
+    )
+    error_message = "stopped tasks must start the redrive"
   }
   assert {
     condition     = aws_cloudwatch_event_target.redrive[0].dead_letter_config[0].arn == aws_sqs_queue.redrive_dlq[0].arn
-    error_message = "an event that cannot be handled is kept, and not among the work"
+    error_message = "an event that cannot be delivered must be kept, in a queue of its own"
   }
   assert {
-    condition     = jsondecode(aws_cloudwatch_event_rule.task_stopped[0].event_pattern).detail.clusterArn == ["arn:aws:ecs:eu-west-1:123456789012:cluster/pp"] && jsondecode(aws_cloudwatch_event_rule.task_stopped[0].event_pattern).detail.taskDefinitionArn == [{ prefix = "arn:aws:ecs:eu-west-1:123456789012:task-definition/pp:" }]
-    error_message = "only tasks of this family in this cluster"
+    condition = (
+      jsondecode(aws_cloudwatch_event_rule.task_stopped[0].event_pattern).detail.clusterArn ==
+      ["arn:aws:ecs:eu-west-1:123456789012:cluster/pp"] &&
+      jsondecode(aws_cloudwatch_event_rule.task_stopped[0].event_pattern).detail.taskDefinitionArn ==
+      [{ prefix = "arn:aws:ecs:eu-west-1:123456789012:task-definition/pp:" }]
+    )
+    error_message = "the rule must match only tasks of this family in this cluster"
   }
 }
 
@@ -137,11 +193,19 @@ run "spot_is_a_choice" {
   }
 
   assert {
-    condition     = aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].capacity_provider_strategy[0].capacity_provider == "FARGATE_SPOT"
-    error_message = "direct_capacity_provider is the strategy's"
+    condition = (
+      aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].capacity_provider_strategy[0].capacity_provider ==
+      "FARGATE_SPOT"
+    )
+    error_message = "the strategy must use direct_capacity_provider"
   }
   assert {
-    condition     = aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].network_configuration[0].aws_vpc_configuration[0].assign_public_ip == "ENABLED"
+    condition = (
+      one([
+        for ecs in aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters :
+        ecs.network_configuration[0].aws_vpc_configuration[0].assign_public_ip
+      ]) == "ENABLED"
+    )
     error_message = "assign_public_ip must reach the tasks"
   }
 }
@@ -155,15 +219,21 @@ run "the_kill_switch_stops_the_pipe_and_keeps_the_queue" {
 
   assert {
     condition     = aws_pipes_pipe.this.desired_state == "STOPPED"
-    error_message = "enabled = false stops the pipe"
+    error_message = "enabled = false must stop the pipe"
   }
   assert {
-    condition     = aws_cloudwatch_event_target.source_queue[0].arn == aws_sqs_queue.source.arn && aws_sqs_queue.source.message_retention_seconds == 1209600
-    error_message = "events still come in and are kept for 14 days"
+    condition = (
+      aws_cloudwatch_event_target.source_queue[0].arn == aws_sqs_queue.source.arn &&
+      aws_sqs_queue.source.message_retention_seconds == 1209600
+    )
+    error_message = "events must still come in and be kept for 14 days"
   }
   assert {
-    condition     = aws_cloudwatch_metric_alarm.pipe_stopped.actions_enabled == false && aws_cloudwatch_metric_alarm.oldest_message.actions_enabled != false
-    error_message = "the alarm on a stopped pipe is silent, the one on old messages is not"
+    condition = (
+      aws_cloudwatch_metric_alarm.pipe_stopped.actions_enabled == false &&
+      aws_cloudwatch_metric_alarm.metric["oldest-message"].actions_enabled != false
+    )
+    error_message = "the alarm on a stopped pipe must be silent, and the one on old messages must not"
   }
 }
 
@@ -176,14 +246,17 @@ run "a_given_cluster_is_used" {
 
   assert {
     condition     = length(aws_ecs_cluster.this) == 0 && length(aws_ecs_cluster_capacity_providers.this) == 0
-    error_message = "no cluster of our own"
+    error_message = "there must be no cluster of the module's own"
   }
   assert {
     condition     = aws_pipes_pipe.this.target == "arn:aws:ecs:eu-west-1:123456789012:cluster/shared"
-    error_message = "the pipe's target is the given cluster"
+    error_message = "the pipe's target must be the given cluster"
   }
   assert {
-    condition     = [for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement : s.Resource if s.Action == "ecs:TagResource"] == ["arn:aws:ecs:eu-west-1:123456789012:task/shared/*"]
-    error_message = "tasks are tagged in the given cluster"
+    condition = (
+      [for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement : s.Resource if s.Action == "ecs:TagResource"] ==
+      ["arn:aws:ecs:eu-west-1:123456789012:task/shared/*"]
+    )
+    error_message = "tasks must be tagged in the given cluster"
   }
 }

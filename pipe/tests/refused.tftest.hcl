@@ -1,16 +1,7 @@
-# Every validation refuses. The messages are the variables' own; that each names its variable, the checks of the repository see to.
+# Every validation refuses a bad value. (acceptance/pipe/sources.py of the repository checks the messages.)
 
 mock_provider "aws" {
   source = "./tests/mocks"
-}
-
-variables {
-  name               = "pp"
-  image              = "example/pixpipe:1.0.0"
-  source_bucket      = "photos-in"
-  destination_bucket = "photos-out"
-  subnet_ids         = ["subnet-0a"]
-  security_group_ids = ["sg-0a"]
 }
 
 run "a_name_that_is_no_name_is_refused" {

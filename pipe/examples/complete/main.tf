@@ -12,8 +12,8 @@ module "pixpipe" {
   event_source = var.event_source
   sizes        = var.sizes
 
-  # By way of their routes: before the first task, its way out must be there. (A depends_on here would make the module's
-  # data sources unknown at every change of the network, and replace the task definition.)
+  # Taken from the route associations, so that the tasks' routes exist before the first task. (With depends_on here,
+  # every change of the network would make the module's data sources unknown, and replace the task definition.)
   subnet_ids         = aws_route_table_association.this[*].subnet_id
   security_group_ids = [aws_security_group.tasks.id]
   assign_public_ip   = !var.private_network

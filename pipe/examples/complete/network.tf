@@ -16,7 +16,7 @@ resource "aws_vpc" "this" {
   tags                 = { Name = var.name }
 }
 
-# The default group must not be of use to anything.
+# Nothing may use the default group.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
 }
@@ -41,7 +41,7 @@ resource "aws_route_table_association" "this" {
   subnet_id      = aws_subnet.this[count.index].id
   route_table_id = aws_route_table.this.id
 
-  # Whoever waits for a subnet's association finds all of its ways out.
+  # A subnet's association exists only after all of its routes and endpoints.
   depends_on = [aws_route.internet, aws_vpc_endpoint.s3, aws_vpc_endpoint.interface]
 }
 
@@ -98,7 +98,7 @@ resource "aws_security_group" "endpoints" {
 }
 
 resource "aws_security_group" "tasks" {
-  #checkov:skip=CKV2_AWS_5:the tasks have it, by way of the module
+  #checkov:skip=CKV2_AWS_5:the module attaches it to the tasks
   name        = "${var.name}-tasks"
   description = "pixpipe tasks: nothing in, HTTPS out"
   vpc_id      = aws_vpc.this.id

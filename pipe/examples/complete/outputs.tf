@@ -1,14 +1,14 @@
 output "source_bucket" {
-  description = "Photos go in here."
+  description = "Bucket that receives the photos."
   value       = aws_s3_bucket.this["source"].id
 }
 
 output "destination_bucket" {
-  description = "Results come out here, under train/<W>x<H>/."
+  description = "Bucket of the results, under train/<W>x<H>/."
   value       = aws_s3_bucket.this["destination"].id
 }
 
 output "pixpipe" {
-  description = "Everything that the module gives out."
+  description = "All outputs of the module."
   value       = module.pixpipe
 }

@@ -1,4 +1,4 @@
-# What AWS would answer, so that every value is known and every block is checked. Names are those of a stack "pp".
+# Answers of AWS, so that every value is known and every block is checked. Names are those of a stack "pp".
 
 mock_data "aws_caller_identity" {
   defaults = { account_id = "123456789012" }

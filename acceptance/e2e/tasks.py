@@ -1,0 +1,283 @@
+"""Stand-in for ECS on Fargate: RunTask runs the real image in podman, within the limits of its task definition.
+
+Clusters and task definitions are ministack's. Here are RunTask and DescribeTasks (with the rights of the caller, role
+passing included), the credentials endpoint, and the event on EventBridge when a task has stopped. A `Fault` is an
+accident of a bad day.
+"""
+
+import dataclasses
+import datetime
+import json
+import os
+import secrets
+import subprocess
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import api
+
+OVERRIDES_MAX_CHARACTERS = 8192
+SIGKILLED = 137
+NAME_PREFIX = f"pixpipe-e2e-{os.getpid()}-"
+PODMAN = ["podman", "--cgroup-manager=cgroupfs", "--runtime=runc"]
+# An engine that raises limits cannot start a container if its caller may not raise them.
+ULIMITS = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]
+
+
+@dataclasses.dataclass
+class Fault:
+    """Something that goes wrong with the first `times` tasks that are given an object."""
+
+    bucket: str
+    key: str
+    kind: str
+    """
+    throttled: RunTask is answered with an error
+    no room: RunTask is answered with failures
+    cannot start: the image cannot be pulled
+    memory: the container may use less than its definition says, and is killed for more
+    killed: SIGKILL while it reads the object
+    spot: SIGTERM while it reads the object, two minutes, SIGKILL
+    spot without notice: SIGKILL while it reads the object
+    """
+    times: int = 1
+    tasks: list = dataclasses.field(default_factory=list)
+    """The tasks that it struck, or the answers of RunTask."""
+
+
+class Refusal(Exception):
+    """An error that ECS answers with."""
+
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code = code
+
+
+class Ecs:
+    """The tasks of the account, by ARN."""
+
+    def __init__(self, aws, image, own_endpoint, at_a_time, work):
+        self.aws, self.image, self.own_endpoint, self.work = aws, image, own_endpoint, work
+        self.client, self.events = aws.client("ecs", emulated=True), aws.client("events")
+        self.tasks, self.credentials, self.definitions = {}, {}, {}
+        self.faults, self.lock = [], threading.Lock()
+        self.workers = ThreadPoolExecutor(at_a_time, thread_name_prefix="task")
+
+    def handle(self, operation, request, access_key):
+        """Status and body of a request to the ECS API."""
+        try:
+            faults = api.faults("ecs", operation, request)
+            if faults:
+                raise Refusal("ClientException", "; ".join(faults))
+            return 200, {"RunTask": self.run_task, "DescribeTasks": self.describe_tasks}[operation](request, access_key)
+        except Refusal as refusal:
+            return 400, {"__type": refusal.code, "message": str(refusal)}
+
+    def close(self):
+        """Starts no more tasks, and removes the containers of those that run."""
+        self.workers.shutdown(wait=False, cancel_futures=True)
+        names = self.podman("ps", "--all", "--format={{.Names}}").stdout.split()
+        ours = [name for name in names if name.startswith(NAME_PREFIX)]
+        if ours:
+            self.podman("rm", "--force", "--time=0", *ours)
+
+    def podman(self, *arguments, check=False):
+        """Runs podman to its end. (Its monitor may leave a file "oom" in the working directory.)"""
+        return subprocess.run([*PODMAN, *arguments], cwd=self.work, check=check, capture_output=True, text=True)
+
+    # --- the API
+
+    def run_task(self, request, access_key):
+        definition = self.definition(request["taskDefinition"])
+        self.check(request, definition, access_key)
+        overrides = request["overrides"]["containerOverrides"]
+        body = next(e["value"] for o in overrides for e in o["environment"] if e["name"] == "SQS_BODY")
+        fault = self.fault_of(body)
+        if fault and fault.kind == "throttled":
+            fault.tasks.append("ThrottlingException")
+            raise Refusal("ThrottlingException", "Rate exceeded")
+        if fault and fault.kind == "no room":
+            fault.tasks.append("failures")
+            return {
+                "tasks": [],
+                "failures": [{"arn": request["cluster"], "reason": "Capacity is unavailable at this time."}],
+            }
+        task = self.new_task(request, definition)
+        if fault:
+            fault.tasks.append(task)
+        with self.lock:
+            self.tasks[task["taskArn"]] = task
+        self.workers.submit(self.run, task, definition, fault)
+        return {"tasks": [shown(task)], "failures": []}
+
+    def describe_tasks(self, request, access_key):
+        for arn in request["tasks"]:
+            self.aws.authorize(access_key, "ecs:DescribeTasks", arn, {"ecs:cluster": request["cluster"]}, Refusal)
+        return {"tasks": [shown(self.tasks[arn]) for arn in request["tasks"]], "failures": []}
+
+    def definition(self, arn):
+        """The task definition; its newest revision if none is named."""
+        with self.lock:
+            if arn not in self.definitions:
+                self.definitions[arn] = self.client.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+            return self.definitions[arn]
+
+    def check(self, request, definition, access_key):
+        """Refuses a RunTask that AWS would refuse: for its size, its numbers, or the rights of the caller."""
+        length = len(json.dumps(request["overrides"], separators=(",", ":")))
+        if length > OVERRIDES_MAX_CHARACTERS:
+            raise Refusal(
+                "InvalidParameterException", f"Container Overrides length must be at most 8192 (it is {length})"
+            )
+        if request.get("launchType") and request.get("capacityProviderStrategy"):
+            raise Refusal("InvalidParameterException", "launchType and capacityProviderStrategy exclude each other")
+        for override in request["overrides"]["containerOverrides"]:
+            for what in ("cpu", "memory"):
+                if not 0 < override.get(what, 1) <= int(definition[what]):
+                    raise Refusal(
+                        "ClientException", f"{what} of {override[what]} in a task that has {definition[what]}"
+                    )
+        cluster = {"ecs:cluster": request["cluster"]}
+        self.aws.authorize(access_key, "ecs:RunTask", definition["taskDefinitionArn"], cluster, Refusal)
+        if request.get("propagateTags") or request.get("tags") or request.get("enableECSManagedTags"):
+            any_task = request["cluster"].replace(":cluster/", ":task/") + "/x"
+            self.aws.authorize(access_key, "ecs:TagResource", any_task, {"ecs:CreateAction": "RunTask"}, Refusal)
+        for role in (definition["executionRoleArn"], definition["taskRoleArn"]):
+            self.aws.authorize(
+                access_key, "iam:PassRole", role, {"iam:PassedToService": "ecs-tasks.amazonaws.com"}, Refusal
+            )
+
+    def new_task(self, request, definition):
+        cluster_name = request["cluster"].rsplit("/", 1)[-1]
+        arn = f"arn:aws:ecs:{self.aws.region}:{self.aws.account}:task/{cluster_name}/{uuid.uuid4().hex}"
+        return {
+            "taskArn": arn,
+            "clusterArn": request["cluster"],
+            "taskDefinitionArn": definition["taskDefinitionArn"],
+            "overrides": request["overrides"],
+            "launchType": "FARGATE",
+            "lastStatus": "PROVISIONING",
+            "desiredStatus": "RUNNING",
+            "capacityProviderName": request["capacityProviderStrategy"][0]["capacityProvider"],
+            "cpu": definition["cpu"],
+            "memory": definition["memory"],
+            "group": f"family:{definition['family']}",
+            "createdAt": now(),
+            "version": 1,
+            "containers": [
+                {"name": c["name"], "taskArn": arn, "lastStatus": "PENDING", "image": c["image"]}
+                for c in definition["containerDefinitions"]
+            ],
+        }
+
+    def fault_of(self, body):
+        """The fault of this task; None if it has none."""
+        with self.lock:
+            for fault in self.faults:
+                if fault.times > 0 and fault.bucket in body and fault.key in body:
+                    fault.times -= 1
+                    return fault
+        return None
+
+    # --- the task
+
+    def run(self, task, definition, fault):
+        """Runs a task from its launch to the event of its end, which is sent whatever happens in between."""
+        kind = fault.kind if fault else None
+        try:
+            if kind == "cannot start":
+                task.update(
+                    stopCode="TaskFailedToStart",
+                    stoppedReason="CannotPullContainerError: pull image manifest: not found",
+                )
+            else:
+                self.run_container(task, definition, fault)
+        except Exception as error:  # noqa: BLE001 nobody would see a thread's exception
+            task.update(stopCode="InfrastructureHealth", stoppedReason=f"{type(error).__name__}: {error}")
+        task["containers"][0]["lastStatus"] = "STOPPED"
+        event = {**shown(task), "lastStatus": "STOPPED", "desiredStatus": "STOPPED", "stoppedAt": now()}
+        self.events.put_events(
+            Entries=[
+                {
+                    "Source": "aws.ecs",
+                    "DetailType": "ECS Task State Change",
+                    "Resources": [task["taskArn"]],
+                    "Detail": json.dumps(event),
+                }
+            ]
+        )
+        # Last, so that a task that is seen as stopped has had its event delivered.
+        task.update(lastStatus="STOPPED", desiredStatus="STOPPED", stoppedAt=event["stoppedAt"])
+
+    def run_container(self, task, definition, fault):
+        (container,) = definition["containerDefinitions"]
+        (override,) = task["overrides"]["containerOverrides"]
+        kind = fault.kind if fault else None
+        in_its_midst = kind in ("killed", "spot", "spot without notice")
+        task["lastStatus"], name = "RUNNING", NAME_PREFIX + task["taskArn"].rsplit("/", 1)[-1]
+        environment = {e["name"]: e["value"] for e in container["environment"] + override["environment"]}
+        source = (fault.bucket, fault.key) if in_its_midst else None
+        token = self.give_credentials(definition["taskRoleArn"], task["taskArn"])
+        environment |= {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{self.own_endpoint}/credentials",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": token,
+        }
+        memory = f"--memory={16 if kind == 'memory' else override.get('memory', container['memory'])}m"
+        command = [
+            *PODMAN,
+            "run",
+            "--rm",
+            f"--name={name}",
+            *limits(container),
+            memory,
+            "--pull=never",
+            "--network=host",
+            *ULIMITS,
+        ]
+        command += [f"--env={variable}" for variable in environment]
+        if source:
+            self.aws.hold(*source)
+        process = subprocess.Popen(
+            [*command, self.image], cwd=self.work, env={**os.environ, **environment}, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        if source:
+            self.aws.wait_until_held(*source, process)
+            self.podman(*(["stop"] if kind == "spot" else ["kill", "--signal=KILL"]), name, check=True)
+        task["log"], task["error_log"] = process.communicate()
+        exit_code = process.returncode
+        # Nobody else has sent SIGKILL, so it was the kernel.
+        short_of_memory = kind == "memory" and exit_code == SIGKILLED
+        reason = {"reason": "OutOfMemoryError: Container killed due to memory usage"} if short_of_memory else {}
+        task["containers"][0].update(exitCode=exit_code, **reason)
+        if kind in ("spot", "spot without notice"):
+            task.update(stopCode="SpotInterruption", stoppedReason="Your Spot Task was interrupted.")
+        else:
+            task.update(stopCode="EssentialContainerExited", stoppedReason="Essential container in task exited")
+
+    def give_credentials(self, role_arn, task_arn):
+        """A token for the credentials endpoint."""
+        token = secrets.token_urlsafe()
+        self.credentials[token] = self.aws.assume(role_arn, "ecs-tasks.amazonaws.com", task_arn)
+        return token
+
+
+def limits(container):
+    """A container definition's hardening and limits as podman's options."""
+    options = [
+        f"--user={container['user']}",
+        f"--stop-timeout={container['stopTimeout']}",
+        f"--cpus={container['cpu'] / 1024}",
+    ]
+    options += ["--read-only", "--read-only-tmpfs=false"] if container["readonlyRootFilesystem"] else []
+    return options + [f"--cap-drop={c}" for c in container["linuxParameters"]["capabilities"]["drop"]]
+
+
+def shown(task):
+    """A task as the API shows it, without the members of this stand-in."""
+    return {k: v for k, v in task.items() if k not in ("log", "error_log")}
+
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")

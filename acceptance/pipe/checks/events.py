@@ -1,0 +1,132 @@
+"""The events on their way to a task: the rule's pattern, the bucket's notification and the pipe's filter."""
+
+import json
+
+import api
+import patterns
+import samples
+from world import OTHER_ACCOUNT
+
+RULE = "aws_cloudwatch_event_rule.object_created[0]"
+
+# (scenario, event, whether a task must get it)
+UPLOADS = [
+    ("direct", samples.eventbridge("raw/a.jpg"), True),
+    ("direct", samples.eventbridge("raw/empty.jpg", size=0), True),
+    ("direct", samples.eventbridge("raw/ends in a slash/", size=7), True),
+    ("direct", samples.eventbridge("raw/folder/", size=0), False),
+    ("direct", samples.eventbridge("other/a.jpg"), False),
+    ("direct", samples.eventbridge("other/empty.jpg", size=0), False),
+    ("direct", samples.eventbridge("raw/a.jpg", bucket="photos-in-2"), False),
+    ("direct", samples.eventbridge("raw/a.jpg", account=OTHER_ACCOUNT), False),
+    ("direct", samples.eventbridge("raw/a.jpg", kind="Object Deleted"), False),
+    ("direct", samples.eventbridge("raw/a.jpg", kind="Object Tags Added"), False),
+    ("direct", samples.eventbridge("raw/a.jpg", kind="Object Restore Completed"), False),
+    ("direct_keys", samples.eventbridge("anywhere/a.jpg"), True),
+    ("direct_keys", samples.eventbridge("b.PNG"), True),
+    ("direct_keys", samples.eventbridge("b.png"), False),
+    ("direct_keys", samples.eventbridge("folder/", size=0), False),
+    ("batched", samples.eventbridge("raw/a.jpg"), True),
+    ("batched", samples.eventbridge("raw/a.jpg", size=0), True),
+    ("batched", samples.eventbridge("raw/.jpg"), True),
+    ("batched", samples.eventbridge("other/a.jpg"), False),
+    ("batched", samples.eventbridge("raw/a.png"), False),
+    *[("direct", samples.eventbridge(key), True) for key in samples.NASTY_KEYS],
+]
+
+# (body of a message in the source queue, whether a task must get it)
+MESSAGES = [
+    (samples.notification("raw/a.jpg"), True),
+    (samples.notification("raw/a.jpg", event="ObjectCreated:CompleteMultipartUpload"), True),
+    (samples.notification("raw/a.jpg", "raw/b.jpg"), True),
+    (samples.handed_back("raw/a.jpg", 1), True),
+    (samples.TEST_EVENT, False),
+    (samples.notification("raw/a.jpg", event="ObjectRemoved:Delete"), False),
+    (samples.notification("raw/a.jpg", event="ObjectTagging:Put"), False),
+    (samples.notification("raw/a.jpg", event="ObjectRestore:Completed"), False),
+    (samples.eventbridge("raw/a.jpg", kind="Object Deleted"), False),
+    ({"hello": "world"}, False),
+    ("not JSON", False),
+]
+
+KINDS_THAT_CREATE_NOTHING = (
+    "Object Deleted", "Object Restore Initiated", "Object Restore Completed", "Object Storage Class Changed",
+    "Object Tags Added", "Object ACL Updated",
+)  # fmt: skip
+
+
+def _pattern(stack, address=RULE):
+    return json.loads(stack[address]["event_pattern"])
+
+
+def patterns_are_ones_that_eventbridge_accepts(world):
+    for stack in world.stacks.values():
+        for address in stack.of_type("aws_cloudwatch_event_rule"):
+            found = patterns.lint(_pattern(stack, address), patterns.RULE_OPERATORS, f"{stack.name}: {address}")
+            assert not found, found
+        for pattern in patterns.Pipe(api.create_pipe(stack)).filters:
+            found = patterns.lint(pattern, patterns.PIPE_OPERATORS, f"{stack.name}: filter")
+            assert not found, found
+
+
+def new_objects_become_work_and_nothing_else_does(world):
+    for name, event, is_work in UPLOADS:
+        for stack in world.applied(name):
+            pipe = patterns.Pipe(api.create_pipe(stack))
+            through = patterns.matches(_pattern(stack), event) and pipe.takes(json.dumps(event))
+            key = event["detail"]["object"]["key"]
+            assert through == is_work, f"{name}: {event['detail-type']} {key[:60]!r}: {through}"
+
+
+def the_rule_alone_keeps_out_everything_that_creates_nothing(world):
+    for stack in world.stacks.values():
+        if RULE not in stack:
+            continue
+        assert patterns.matches(_pattern(stack), samples.eventbridge("raw/a.jpg"))
+        for kind in KINDS_THAT_CREATE_NOTHING:
+            matched = patterns.matches(_pattern(stack), samples.eventbridge("raw/a.jpg", kind=kind))
+            assert not matched, f"{stack.name}: {kind}"
+
+
+def the_rule_delivers_to_the_source_queue(world):
+    for stack in world.stacks.values():
+        if RULE not in stack:
+            continue
+        target = stack["aws_cloudwatch_event_target.source_queue[0]"]
+        assert target["arn"].endswith(":pp-source") and not target["input_path"], stack.name
+        assert target["dead_letter_config"][0]["arn"].endswith(":pp-dlq"), stack.name
+
+
+def the_pipe_drops_everything_that_creates_nothing(world):
+    for stack in world.stacks.values():
+        pipe = patterns.Pipe(api.create_pipe(stack))
+        for body, is_work in MESSAGES:
+            text = body if isinstance(body, str) else json.dumps(body)
+            assert pipe.takes(text) == is_work, f"{stack.name}: {text[:120]}"
+
+
+def s3_notifies_of_created_objects_only(world):
+    queues = world.stacks["batched_s3"]["aws_s3_bucket_notification.source[0]"]["queue"]
+    assert [(q["events"], q["filter_prefix"], q["filter_suffix"]) for q in queues] == [
+        (["s3:ObjectCreated:*"], "raw/", ".jpg"),
+        (["s3:ObjectCreated:*"], "raw/", ".png"),
+    ]
+    # The model has these names as an enum, but botocore does not enforce it.
+    known = api.SESSION.get_service_model("s3").shape_for("Event").enum
+    assert all(event in known for q in queues for event in q["events"])
+
+
+def a_direct_task_gets_the_message_unchanged(world):
+    for stack in world.applied("direct", "direct_keys"):
+        request = api.create_pipe(stack)
+        pipe = patterns.Pipe(request)
+        for key in samples.NASTY_KEYS:
+            for event in (samples.notification(key), samples.eventbridge(key), samples.handed_back(key, 2)):
+                body = json.dumps(event, ensure_ascii=False)
+                overrides = pipe.hands_over([body])
+                (override,) = overrides["containerOverrides"]
+                assert [e["name"] for e in override["environment"]] == ["SQS_BODY"], "the first and only variable"
+                given = override["environment"][0]["value"]
+                assert given == body
+                assert (samples.BUCKET, key) in [o[:2] for o in samples.objects_of(given)]
+                assert not api.faults("ecs", "RunTask", api.run_task_of_pipe(request, overrides))

@@ -1,0 +1,185 @@
+"""The rights of the roles: everything they need, nothing else, and taken by exactly one service for one resource."""
+
+import json
+import re
+
+import policies
+import samples
+from world import ACCOUNT, OTHER_ACCOUNT, REGION, arn
+
+IN_CLUSTER = {"ecs:cluster": samples.CLUSTER}
+IN_ANOTHER_CLUSTER = {"ecs:cluster": samples.CLUSTER + "2"}
+TO_ECS = {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
+TASK = arn("ecs", "task/pp/1")
+TASK_LOG = arn("logs", "log-group:/pixpipe/pp/task:log-stream:pixpipe/pixpipe/1")
+RULE_OF_STEP_FUNCTIONS = arn("events", "rule/StepFunctionsGetEventsForECSTaskRule")
+
+# Actions, resources and contexts of roles, as (action, resource, context).
+LAUNCH = [
+    ("ecs:RunTask", samples.TASK_DEFINITION, IN_CLUSTER),
+    ("ecs:TagResource", TASK, {"ecs:CreateAction": "RunTask"}),
+    ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/pp-task", TO_ECS),
+    ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/pp-execution", TO_ECS),
+]
+TASK_NEEDS = [
+    ("s3:GetObject", "arn:aws:s3:::photos-out/train/224x224/a.jpg", {}),
+    ("s3:PutObject", "arn:aws:s3:::photos-out/train/224x224/a.jpg", {}),
+    ("s3:ListBucket", "arn:aws:s3:::photos-in", {}),
+    ("s3:ListBucket", "arn:aws:s3:::photos-out", {}),
+    ("sqs:SendMessage", arn("sqs", "pp-source"), {}),
+    ("sqs:SendMessage", arn("sqs", "pp-failed"), {}),
+]
+EXECUTION_NEEDS = [
+    ("ecr:GetAuthorizationToken", "*", {}),
+    ("ecr:BatchGetImage", arn("ecr", "repository/pixpipe"), {}),
+    ("ecr:GetDownloadUrlForLayer", arn("ecr", "repository/pixpipe"), {}),
+    ("logs:CreateLogStream", TASK_LOG, {}),
+    ("logs:PutLogEvents", TASK_LOG, {}),
+]
+PIPE_NEEDS = [
+    ("sqs:ReceiveMessage", arn("sqs", "pp-source"), {}),
+    ("sqs:DeleteMessage", arn("sqs", "pp-source"), {}),
+    ("sqs:GetQueueAttributes", arn("sqs", "pp-source"), {}),
+]
+STATE_MACHINE_NEEDS = LAUNCH + [
+    ("ecs:DescribeTasks", TASK, IN_CLUSTER),
+    ("ecs:StopTask", TASK, IN_CLUSTER),
+    ("events:PutRule", RULE_OF_STEP_FUNCTIONS, {}),
+    ("events:PutTargets", RULE_OF_STEP_FUNCTIONS, {}),
+    ("events:DescribeRule", RULE_OF_STEP_FUNCTIONS, {}),
+    ("sqs:SendMessage", arn("sqs", "pp-failed"), {}),
+]
+REDRIVE_NEEDS = [
+    ("sqs:SendMessage", arn("sqs", "pp-source"), {}),
+    ("sqs:SendMessage", arn("sqs", "pp-failed"), {}),
+]
+ROLES = ("task", "execution", "pipe", "state_machine", "redrive", "task_stopped")
+ROLES_OF_ONE_LAUNCHER = ("state_machine", "redrive", "task_stopped")
+
+# role: (action, name of the key, service that uses it)
+KEYS_NEEDED = {
+    "task": [
+        ("kms:Decrypt", "source", "s3"),
+        ("kms:GenerateDataKey", "destination", "s3"),
+        ("kms:Decrypt", "destination", "s3"),
+        ("kms:GenerateDataKey", "queues", "sqs"),
+        ("kms:Decrypt", "queues", "sqs"),
+    ],
+    "pipe": [("kms:Decrypt", "queues", "sqs")],
+    "redrive": [("kms:GenerateDataKey", "queues", "sqs"), ("kms:Decrypt", "queues", "sqs")],
+}
+
+FORBIDDEN = [
+    ("s3:GetObject", "arn:aws:s3:::photos-in-2/raw/a.jpg", {}),
+    ("s3:PutObject", "arn:aws:s3:::photos-in/raw/a.jpg", {}),
+    ("s3:PutObject", "arn:aws:s3:::photos-out/elsewhere/a.jpg", {}),
+    ("s3:GetObject", "arn:aws:s3:::photos-out/elsewhere/a.jpg", {}),
+    ("s3:DeleteObject", "arn:aws:s3:::photos-out/train/a.jpg", {}),
+    ("s3:ListBucket", "arn:aws:s3:::other", {}),
+    ("sqs:SendMessage", arn("sqs", "other"), {}),
+    ("sqs:SendMessage", arn("sqs", "pp-dlq"), {}),
+    ("sqs:PurgeQueue", arn("sqs", "pp-source"), {}),
+    ("ecs:RunTask", arn("ecs", "task-definition/other:1"), IN_CLUSTER),
+    ("ecs:RunTask", samples.TASK_DEFINITION, IN_ANOTHER_CLUSTER),
+    ("ecs:TagResource", TASK, {"ecs:CreateAction": "CreateService"}),
+    ("ecs:StopTask", arn("ecs", "task/other/1"), IN_ANOTHER_CLUSTER),
+    ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin", TO_ECS),
+    ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/pp-pipe", TO_ECS),
+    ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/pp-task", {"iam:PassedToService": "ec2.amazonaws.com"}),
+    ("states:StartExecution", arn("states", "stateMachine:other"), {}),
+    ("ecr:BatchGetImage", arn("ecr", "repository/other"), {}),
+    ("logs:PutLogEvents", arn("logs", "log-group:/other:log-stream:x"), {}),
+    ("kms:Decrypt", arn("kms", "key/source"), {}),
+    ("kms:Decrypt", arn("kms", "key/other"), {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}),
+]
+
+# role: (service that takes it, resource that it acts for)
+TAKERS = {
+    "task": ("ecs-tasks", TASK),
+    "execution": ("ecs-tasks", TASK),
+    "pipe": ("pipes", arn("pipes", "pipe/pp")),
+    "state_machine": ("states", arn("states", "stateMachine:pp")),
+    "redrive": ("states", arn("states", "stateMachine:pp-redrive")),
+    "task_stopped": ("events", arn("events", "rule/pp-task-stopped")),
+}
+
+
+def _needs(stack, role):
+    if role == "task":
+        prefix = "" if stack.name == "direct_keys" else "raw/"
+        return [("s3:GetObject", f"arn:aws:s3:::photos-in/{prefix}a.jpg", {}), *TASK_NEEDS]
+    if role == "pipe":
+        start = [("states:StartExecution", arn("states", "stateMachine:pp"), {})]
+        return PIPE_NEEDS + (start if "aws_sfn_state_machine.batch[0]" in stack else LAUNCH)
+    return {
+        "execution": EXECUTION_NEEDS,
+        "state_machine": STATE_MACHINE_NEEDS,
+        "redrive": REDRIVE_NEEDS,
+        "task_stopped": [("states:StartExecution", arn("states", "stateMachine:pp-redrive"), {})],
+    }[role]
+
+
+def policies_pass_parliament(world):
+    for stack in world.stacks.values():
+        for address, policy in stack.of_type("aws_iam_role_policy").items():
+            found = policies.lint(policy["policy"])
+            assert not found, f"{stack.name}: {address}: {found}"
+
+
+def roles_may_do_everything_they_need(world):
+    for stack in world.stacks.values():
+        for role in ROLES:
+            policy = policies.policy_of(stack, role)
+            if not policy["Statement"]:
+                assert role in ROLES_OF_ONE_LAUNCHER, f"{stack.name}: {role} has no policy"
+                continue
+            for action, resource, context in _needs(stack, role):
+                allowed = policies.allows(policy, action, resource, context)
+                assert allowed, f"{stack.name}: {role} may not {action} {resource} {context}"
+
+
+def roles_may_use_the_given_keys(world):
+    stack = world.stacks["direct_keys"]
+    for role, needs in KEYS_NEEDED.items():
+        policy = policies.policy_of(stack, role)
+        for action, key, service in needs:
+            context = {"kms:ViaService": f"{service}.{REGION}.amazonaws.com"}
+            allowed = policies.allows(policy, action, arn("kms", f"key/{key}"), context)
+            assert allowed, f"{role} may not {action} with {key}"
+    machine = policies.policy_of(world.stacks["batched_s3"], "state_machine")
+    context = {"kms:ViaService": f"sqs.{REGION}.amazonaws.com"}
+    assert policies.allows(machine, "kms:GenerateDataKey", arn("kms", "key/queues"), context)
+
+
+def roles_may_do_nothing_else(world):
+    for stack in world.stacks.values():
+        for role in ROLES:
+            policy = policies.policy_of(stack, role)
+            for action, resource, context in FORBIDDEN:
+                allowed = policies.allows(policy, action, resource, context)
+                assert not allowed, f"{stack.name}: {role} may {action} {resource}"
+            for statement in policy["Statement"]:
+                on_everything = "*" in policies.listed(statement["Resource"])
+                for action in policies.listed(statement["Action"]):
+                    assert "*" not in action, f"{stack.name}: {role}: {action}"
+                    takes_no_resource = action == "ecr:GetAuthorizationToken"
+                    assert takes_no_resource or not on_everything, f"{stack.name}: {role}: {action} on everything"
+
+
+def a_role_is_taken_by_exactly_one_service_for_one_resource(world):
+    for stack in world.stacks.values():
+        for address, role in stack.of_type("aws_iam_role").items():
+            name = re.sub(r"aws_iam_role\.(\w+).*", r"\1", address)
+            service, source = TAKERS[name]
+            (statement,) = json.loads(role["assume_role_policy"])["Statement"]
+            assert statement["Principal"] == {"Service": f"{service}.amazonaws.com"}, name
+            assert statement["Action"] == "sts:AssumeRole", name
+            for account, resource, expected in (
+                (ACCOUNT, source, True),
+                (ACCOUNT, source + "2", service == "ecs-tasks"),  # any task of the account, any other resource not
+                (OTHER_ACCOUNT, source, False),
+                (ACCOUNT, source.replace(f":{ACCOUNT}:", f":{OTHER_ACCOUNT}:"), False),
+            ):
+                context = {"aws:SourceAccount": account, "aws:SourceArn": resource}
+                held = policies.holds(statement["Condition"], context)
+                assert held == expected, f"{stack.name}: {name} taken for {resource} of {account}: {held}"

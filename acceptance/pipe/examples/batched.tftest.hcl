@@ -1,0 +1,20 @@
+# The example "batched": batches through Step Functions.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  image              = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/pixpipe:test"
+  subnet_ids         = ["subnet-0a"]
+  security_group_ids = ["sg-0a"]
+}
+
+run "batches" {
+  command = apply
+
+  assert {
+    condition     = module.pixpipe.batch_state_machine_arn != null && module.pixpipe.redrive_state_machine_arn == null
+    error_message = "the launcher must be batched"
+  }
+}

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Writes the generated tables of the module's documents between their marks: variables, outputs, costs.
+
+usage: readme_tables.py MODULE
+"""
+
+import json
+import math
+import re
+import sys
+from pathlib import Path
+
+import hcl2
+
+# us-east-1, January 2026, in dollars. https://aws.amazon.com/fargate/pricing/ and the same for eventbridge,
+# step-functions, sqs and s3.
+PRICES = {
+    "vcpu_hour": {"ARM64": 0.03238, "X86_64": 0.04048},
+    "gb_hour": {"ARM64": 0.00356, "X86_64": 0.004445},
+    "spot_share": 0.33,  # Spot varies; about a third of the price
+    "pipe_request": 0.40e-6,
+    "transition": 25e-6,
+    "sqs_request": 0.40e-6,
+    "s3_get": 0.40e-6,
+    "s3_put": 5.0e-6,
+    "address_hour": 0.005,
+    "log_gb": 0.50,
+}
+LOG_BYTES_PER_RECORD = 500
+PULL_SECONDS, START_SECONDS, MINIMUM_SECONDS = 3, 2, 60
+SECONDS_PER_IMAGE = 0.2  # get, resize and put of a camera-size photo, one after the other on one vCPU
+
+
+def cost(batch, spot, millions=1, vcpu=1, gb=2, architecture="ARM64"):
+    """Dollars per million images, by part."""
+    images = 1e6 * millions
+    tasks = math.ceil(images / batch)
+    seconds = max(MINIMUM_SECONDS, PULL_SECONDS + START_SECONDS + batch * SECONDS_PER_IMAGE)
+    hour = vcpu * PRICES["vcpu_hour"][architecture] + gb * PRICES["gb_hour"][architecture]
+    hour *= PRICES["spot_share"] if spot else 1
+    return {
+        "Fargate": tasks * seconds / 3600 * hour,
+        "public address": tasks * seconds / 3600 * PRICES["address_hour"],
+        "pipe": images * PRICES["pipe_request"] if batch == 1 else tasks * PRICES["pipe_request"],
+        "Step Functions": 0 if batch == 1 else tasks * 5 * PRICES["transition"],
+        "SQS": (images + 2 * images / min(batch, 10)) * PRICES["sqs_request"],
+        "S3": images * (3 * PRICES["s3_get"] + PRICES["s3_put"]),
+        "logs": images * LOG_BYTES_PER_RECORD / 1e9 * PRICES["log_gb"],
+    }
+
+
+def cost_table():
+    columns = {
+        "direct, FARGATE": (1, False),
+        "direct, FARGATE_SPOT": (1, True),
+        "batched 10": (10, True),
+        "batched 50": (50, True),
+    }
+    parts = {name: cost(*arguments) for name, arguments in columns.items()}
+    rows = ["| $ per million images | " + " | ".join(columns) + " |", "|---|" + "--:|" * len(columns)]
+    for part in parts["batched 10"]:
+        rows.append(f"| {part} | " + " | ".join(f"{parts[name][part]:.2f}" for name in columns) + " |")
+    rows.append("| **all** | " + " | ".join(f"**{sum(parts[name].values()):.0f}**" for name in columns) + " |")
+    return "\n".join(rows)
+
+
+def blocks(path, kind):
+    with open(path, encoding="utf-8") as text:
+        return {name.strip('"'): body for block in hcl2.load(text).get(kind, []) for name, body in block.items()}
+
+
+def first(value, otherwise=None):
+    return value[0] if isinstance(value, list) and value else otherwise if isinstance(value, list) else value
+
+
+def cell(text):
+    return str(text).replace('\\"', '"').replace("|", "\\|").replace("\n", " ")
+
+
+def variable_table(module):
+    rows = ["| variable | type | default | meaning |", "|---|---|---|---|"]
+    for name, body in blocks(module / "variables.tf", "variable").items():
+        kind = re.sub(r"[${}]", "", str(first(body["type"])))
+        default = "required"
+        if "default" in body:
+            value = (
+                body["default"][0]
+                if isinstance(body["default"], list) and len(body["default"]) == 1
+                else body["default"]
+            )
+            default = f"`{json.dumps(value)}`"
+        rows.append(f"| `{name}` | `{kind}` | {cell(default)} | {cell(first(body['description']))} |")
+    return "\n".join(rows)
+
+
+def output_table(module):
+    rows = ["| output | meaning |", "|---|---|"]
+    rows.extend(
+        f"| `{name}` | {cell(first(body['description']))} |"
+        for name, body in blocks(module / "outputs.tf", "output").items()
+    )
+    return "\n".join(rows)
+
+
+# document: mark: function of the module's folder that makes the table
+TABLES = {
+    "README.md": {"variables": variable_table, "outputs": output_table},
+    "docs/cost.md": {"costs": lambda module: cost_table()},
+}
+
+
+def rewritten(document, module):
+    """The text of a document with its tables as they should be."""
+    text = (module / document).read_text(encoding="utf-8")
+    for mark, table in TABLES[document].items():
+        begin, end = f"<!-- generated: {mark} -->", f"<!-- end: {mark} -->"
+        before, rest = text.split(begin)
+        text = before + begin + "\n" + table(module) + "\n" + end + rest.split(end)[1]
+    return text
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    for name in TABLES:
+        (folder / name).write_text(rewritten(name, folder), encoding="utf-8")

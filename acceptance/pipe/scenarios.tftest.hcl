@@ -1,0 +1,56 @@
+# The module as users apply it, against the module's own mocks, with the stack of pipe/tests/stack.auto.tfvars.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  alarm_topic_arn = "arn:aws:sns:eu-west-1:123456789012:oncall"
+  tags            = { project = "photos" }
+}
+
+run "direct" {
+  command = apply
+
+  variables {
+    batch_size    = 1
+    source_prefix = "raw/"
+  }
+}
+
+run "direct_keys" {
+  command = apply
+
+  variables {
+    batch_size              = 1
+    source_suffixes         = [".jpg", ".PNG"]
+    max_attempts            = 2
+    source_kms_key_arn      = "arn:aws:kms:eu-west-1:123456789012:key/source"
+    destination_kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/destination"
+    queue_kms_key_arn       = "arn:aws:kms:eu-west-1:123456789012:key/queues"
+    log_kms_key_arn         = "arn:aws:kms:eu-west-1:123456789012:key/logs"
+  }
+}
+
+run "batched" {
+  command = apply
+
+  variables {
+    batch_size      = 50
+    source_prefix   = "raw/"
+    source_suffixes = [".jpg"]
+  }
+}
+
+run "batched_s3" {
+  command = apply
+
+  variables {
+    batch_size        = 10
+    event_source      = "s3"
+    source_prefix     = "raw/"
+    source_suffixes   = [".jpg", ".png"]
+    queue_kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/queues"
+    assign_public_ip  = true
+  }
+}

@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+"""Checks on the module's text: variables, outputs, the messages of validations, documents, examples.
+
+usage: sources.py MODULE --work INITIALISED_COPY
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import hcl2
+
+import readme_tables
+
+HERE = Path(__file__).parent
+TEXTS = (".tf", ".hcl", ".md", ".py", ".sh", ".jsonata", ".tftpl", ".tfvars", ".json", ".txt", ".cjs", "")
+SAMPLE_ACCOUNTS = ("123456789012", "999999999999", "000000000000")
+MAX_COLUMNS = 120
+
+# Variables whose validations look at each other: one bad value at a time.
+LINKED = [
+    {"source_bucket", "destination_bucket", "source_prefix", "destination_prefix"},
+    {"batch_size", "batch_window_seconds"},
+    {"task_cpu_units", "task_memory_mib"},
+]
+
+
+def blocks(path, kind):
+    """name -> attributes of all blocks of a kind in one file."""
+    with open(path, encoding="utf-8") as text:
+        return {name.strip('"'): body for block in hcl2.load(text).get(kind, []) for name, body in block.items()}
+
+
+def first(value):
+    return value[0] if isinstance(value, list) else value
+
+
+def texts(*folders):
+    """The text files below some folders, without Terraform's own."""
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            own = not any(part.startswith(".terraform") or part == "__pycache__" for part in path.parts)
+            if path.is_file() and own and path.suffix in TEXTS:
+                yield path, path.read_text(encoding="utf-8")
+
+
+# --- checks
+
+
+def variables_are_typed_and_described(module, work):
+    for path in (module / "variables.tf", *module.glob("examples/*/*.tf")):
+        for name, body in blocks(path, "variable").items():
+            kind = str(first(body.get("type", "")))
+            assert kind and "any" not in kind, f"{path}: {name}: type {kind!r}"
+            description = first(body.get("description", ""))
+            assert description.endswith(".") and len(description) > 10, f"{path}: {name}: {description!r}"
+
+
+def variables_are_validated_with_messages_that_name_them(module, work):
+    for path in (module / "variables.tf", module / "examples/complete/variables.tf"):
+        for name, body in blocks(path, "variable").items():
+            validations = body.get("validation", [])
+            assert validations or "bool" in str(first(body["type"])), f"{name} has no validation"
+            for validation in validations:
+                message = first(validation["error_message"]).removeprefix('${"')
+                assert message.startswith(f"{name}: "), f"{name}: the message must begin with the name: {message}"
+
+
+def outputs_are_described(module, work):
+    for path in (module / "outputs.tf", module / "examples/complete/outputs.tf"):
+        for name, body in blocks(path, "output").items():
+            assert first(body.get("description", "")).endswith("."), f"{name} is not described"
+
+
+def nothing_is_skipped_without_a_reason(module, work):
+    for path in module.rglob("*.tf"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if "checkov:skip" in line:
+                assert re.search(r"#checkov:skip=CKV2?_AWS_\d+:.{20,}", line), f"{path.name}: {line.strip()}"
+
+
+def examples_do_not_hold_back_the_modules_data_sources(module, work):
+    """With depends_on, a change of the network makes account and region unknown, and every policy looks changed."""
+    for path in module.glob("examples/*/main.tf"):
+        for name, body in blocks(path, "module").items():
+            assert "depends_on" not in body, f"{path}: module {name} has depends_on: let its arguments wait instead"
+
+
+def every_example_has_a_test_and_is_in_the_readme(module, work):
+    readme = (module / "README.md").read_text(encoding="utf-8")
+    examples = {path.name for path in (module / "examples").iterdir()}
+    tests = {path.name.removesuffix(".tftest.hcl") for path in (HERE / "examples").glob("*.tftest.hcl")}
+    assert examples == tests, f"examples without test, or tests without example: {examples ^ tests}"
+    missing = [name for name in examples if f"examples/{name}" not in readme]
+    assert not missing, f"README.md does not link {missing}"
+
+
+def no_file_names_a_machine_or_an_account(module, work):
+    for path, text in texts(module, HERE):
+        assert not re.search(r"/(?:home|root|work)/\w", text), path
+        for account in re.findall(r"\b\d{12}\b", text):
+            assert account in SAMPLE_ACCOUNTS, f"{path}: {account}"
+    assert not list(module.rglob(".terraform.lock.hcl"))
+
+
+def lines_have_at_most_120_columns(module, work):
+    """But for rows of tables, and for what cannot be broken."""
+    wide = [
+        f"{path}:{number}"
+        for path, text in texts(module, HERE, HERE.parent / "e2e")
+        for number, line in enumerate(text.splitlines(), 1)
+        if len(line) > MAX_COLUMNS and not line.lstrip().startswith("|") and " " in line.strip()
+    ]
+    assert not wide, wide
+
+
+def links_of_the_documents_lead_to_files(module, work):
+    for path, text in texts(module):
+        for target in re.findall(r"\]\(([^)#]+)", text) if path.suffix == ".md" else ():
+            assert "://" in target or (path.parent / target).exists(), f"{path}: {target}"
+
+
+def the_version_stands_in_no_document(module, work):
+    """It stands in Cargo.toml; documents say $VERSION."""
+    for path, text in texts(module):
+        found = re.search(r"pixpipe:\d[\w.-]*", text)
+        assert not found, f"{path}: {found[0]}: write pixpipe:$VERSION"
+
+
+def the_tables_of_the_documents_are_up_to_date(module, work):
+    for document in readme_tables.TABLES:
+        text = (module / document).read_text(encoding="utf-8")
+        fresh = readme_tables.rewritten(document, module)
+        assert text == fresh, f"{document}: run acceptance/pipe/readme_tables.py pipe"
+
+
+def every_validation_refuses_with_its_message(module, work):
+    """Tries all bad values of tests/refused.tftest.hcl, many at once, and looks at the messages."""
+    refused = module / "tests/refused.tftest.hcl"
+    cases = refused_cases(refused)
+    every_validation_is_tried(cases, blocks(module / "variables.tf", "variable"))
+    head = refused.read_text(encoding="utf-8").split("\nrun ")[0]
+    files = {}
+    for index, members in enumerate(rounds(cases)):
+        lines = [f"    {name} = {json.dumps(value)}" for values, _ in members for name, value in values.items()]
+        path = work / "tests" / f"messages_{index}.tftest.hcl"
+        run = 'run "messages" {\n  command = plan\n\n  variables {\n' + "\n".join(lines) + "\n  }\n}\n"
+        path.write_text(f"{head}\n{run}", encoding="utf-8")
+        files[path] = members
+    try:
+        seen = diagnostics(work, files)
+    finally:
+        for path in files:
+            path.unlink()
+    for path, members in files.items():
+        for values, variable in members:
+            named = any(f"{variable}: " in detail for detail in seen[path.name])
+            assert named, f"{values}: no message of {variable}: {seen[path.name]}"
+
+
+CHECKS = [
+    variables_are_typed_and_described,
+    variables_are_validated_with_messages_that_name_them,
+    outputs_are_described,
+    nothing_is_skipped_without_a_reason,
+    examples_do_not_hold_back_the_modules_data_sources,
+    every_example_has_a_test_and_is_in_the_readme,
+    no_file_names_a_machine_or_an_account,
+    lines_have_at_most_120_columns,
+    links_of_the_documents_lead_to_files,
+    the_version_stands_in_no_document,
+    the_tables_of_the_documents_are_up_to_date,
+    every_validation_refuses_with_its_message,
+]
+
+# --- bad values
+
+
+def refused_cases(path):
+    """[(bad values by variable, the variable that must refuse)] of the tests of refusals."""
+    with open(path, encoding="utf-8") as text:
+        runs = [body for run in hcl2.load(text)["run"] for body in run.values()]
+    return [
+        (
+            {variable: value[0] for variable, value in first(body["variables"]).items()},
+            re.sub(r"[${}]|var\.", "", str(first(first(body["expect_failures"])))),
+        )
+        for body in runs
+    ]
+
+
+def every_validation_is_tried(cases, variables):
+    for name, body in variables.items():
+        tried = sum(variable == name for _, variable in cases)
+        assert tried >= len(body.get("validation", [])), f"{name}: fewer bad values than validations"
+
+
+def rounds(cases):
+    """The cases in as few groups as possible, no two of a group with variables that influence each other."""
+    groups = []
+    for values, variable in cases:
+        touched = set(values) | set().union(*[linked for linked in LINKED if linked & set(values)])
+        for used, members in groups:
+            if not used & touched:
+                used |= touched
+                members.append((values, variable))
+                break
+        else:
+            groups.append((touched, [(values, variable)]))
+    return [members for _, members in groups]
+
+
+def diagnostics(work, paths):
+    """Details of Terraform's diagnostics, by the name of the test file."""
+    filters = [f"-filter=tests/{path.name}" for path in paths]
+    command = ["terraform", "test", "-json", *filters]
+    done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+    seen = {path.name: [] for path in paths}
+    for message in map(json.loads, done.stdout.splitlines()):
+        if message.get("type") == "diagnostic":
+            seen[Path(message["@testfile"]).name].append(message["diagnostic"]["detail"])
+    return seen
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("module", type=Path)
+    parser.add_argument("--work", type=Path, required=True)
+    arguments = parser.parse_args()
+    failed = 0
+    for check in CHECKS:
+        label = check.__name__.replace("_", " ")
+        try:
+            check(arguments.module, arguments.work)
+            print(f"ok    {label}")
+        except Exception as error:  # a check that breaks has failed
+            failed += 1
+            print(f"FAIL  {label}: {type(error).__name__} {str(error)[:600]}")
+    print(f"sources: {len(CHECKS) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
