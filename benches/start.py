@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Measures the CPU time that pixpipe takes from its start to its first request to S3.
+"""Measures the CPU time of pixpipe from the start of the process to its first request to S3.
 
-    benches/start.py [--repeat N] [--binary FILE]
+    benches/start.py [--repeat N] --binary FILE
 
-A server on the loopback interface stands in for S3. When the first request has come, the process waits for the answer:
-what it has used by then is the sum over its threads of the first number of /proc/PID/task/*/schedstat, in nanoseconds.
-The answer is 404, so the process ends with a failed record.
+A server on the loopback interface stands in for S3. It takes the reading while the process waits for its first answer:
+the sum over all threads of the first number in /proc/PID/task/*/schedstat, in nanoseconds. The answer is 404, so the
+process ends with a failed record.
 """
 
 import argparse
@@ -17,17 +17,15 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-PIXPIPE = Path(__file__).resolve().parent.parent / "target" / "release" / "pixpipe"
-
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=21, help="runs; the median counts (default: %(default)s)")
-    parser.add_argument("--binary", type=Path, default=PIXPIPE, help="the pixpipe that is measured")
+    parser.add_argument("--repeat", type=int, default=21, help="runs (default: %(default)s)")
+    parser.add_argument("--binary", type=Path, required=True, help="the pixpipe to measure: see `make build`")
     arguments = parser.parse_args()
     if not arguments.binary.exists():
-        sys.exit(f"there is no {arguments.binary}: cargo build --release")
-    # The first run fills the page cache.
+        sys.exit(f"{arguments.binary} does not exist: run `make build`")
+    # The first run fills the page cache and is not counted.
     runs = [cpu_ms(arguments.binary.resolve()) for _ in range(arguments.repeat + 1)][1:]
     print(
         f"start to first S3 request: {statistics.median(runs):.1f} ms of CPU "
@@ -73,7 +71,9 @@ def cpu_ms(binary):
         output, _ = child.communicate(timeout=60)
         server.shutdown()
     if not readings:
-        sys.exit(f"pixpipe asked for nothing and ended with {child.returncode}: {output}")
+        sys.exit(f"pixpipe sent no request and ended with status {child.returncode}; its output:\n{output}")
+    if not readings[0]:
+        sys.exit("the kernel keeps no /proc/PID/task/*/schedstat: run this on one built with CONFIG_SCHED_INFO")
     return readings[0] / 1e6
 
 

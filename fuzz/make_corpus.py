@@ -1,7 +1,7 @@
-"""Makes the seeds in corpus/: one tiny image of every kind, behind six bytes of settings, and every event.
+"""Makes the seeds in corpus/: one tiny image of every kind, after six bytes of settings, and every event.
 
-Run with the Python of testdata/requirements.txt, and cjpeg, jpegtran, tiffcp and cwebp in the path. Seeds that are
-there are kept: a fuzzer's findings stay.
+Run with the Python of testdata/requirements.txt, and jpegtran and tiffcp in the path. Existing seeds and a fuzzer's
+findings are kept.
 """
 
 import io
@@ -21,10 +21,11 @@ count = 0
 
 
 def seed(name, data):
-    """Every seed has other settings; the second size is there for every other one."""
+    """Writes a seed. Each has other settings, and every second one has a second size."""
     global count
     count += 1
-    settings = bytes([(count * 37) % 256, (count * 131) % 256, 6 + count % 9, 8 + count % 7, count * 5 % 256, count % 32])
+    shape, filter_, background = (count * 37) % 256, (count * 131) % 256, count * 5 % 256
+    settings = bytes([shape, filter_, 6 + count % 9, 8 + count % 7, background, count % 32])
     path = DECODE / name
     if not path.exists():
         path.write_bytes(settings + data)

@@ -1,4 +1,4 @@
-//! How AWS is spoken to, whatever the service: one place for every number that shapes the traffic.
+//! The SDK configuration that all AWS clients share: every number that shapes the traffic of all services.
 
 use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
 use aws_config::meta::credentials::CredentialsProviderChain;
@@ -15,43 +15,46 @@ mod wire {
 
     use std::time::Duration;
 
-    /// Of each request: the SDK's default. With its exponential backoff that bridges about 3 s of throttling; what
-    /// lasts longer is for the launcher to repeat.
+    /// Attempts per request (the SDK's default): with its exponential backoff, about 3 s of throttling are bridged. The
+    /// launcher repeats after a longer outage.
     pub(super) const ATTEMPTS: u32 = 3;
-    /// The SDK's default: inside a region a connection takes single milliseconds, a lost SYN is sent again after 1 s
-    /// and 3 s.
+    /// Time limit of a connection (the SDK's default): inside a region one takes single milliseconds; a lost SYN is
+    /// sent again after 1 s and 3 s.
     pub(super) const CONNECT: Duration = Duration::from_millis(3100);
-    /// Until the first byte of an answer. Services answer within some 100 ms; AWS advises to give up and ask again early.
+    /// Time limit until the first byte of an answer. Services answer within some 100 ms; AWS advises to give up early
+    /// and to ask again.
     pub(super) const FIRST_BYTE: Duration = Duration::from_secs(5);
-    /// One attempt, an upload included.
+    /// Time limit of one attempt, an upload included.
     pub(super) const ATTEMPT: Duration = Duration::from_secs(24);
-    /// All attempts of one request.
+    /// Time limit of all attempts of one request.
     pub(super) const OPERATION: Duration = Duration::from_secs(80);
 }
 
-/// The client cannot be set up.
+/// Why no client can be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ConnectError {
+pub(crate) enum ConnectError {
     /// No region is configured.
-    #[error("AWS_REGION is not set, and no profile names a region: accepted is a region such as eu-west-1")]
+    #[error(
+        "AWS_REGION is required, since no profile names a region: set it to the buckets' region, such as eu-west-1"
+    )]
     NoRegion,
 }
 
-/// What every client shares: HTTP connections, region, credentials (fetched once), retries, timeouts, user agent.
+/// The HTTP connections, region, credentials (fetched once), retries, time limits and user agent of every client.
 ///
 /// From the environment, as in every AWS SDK: `AWS_*`, profiles, web identity, ECS task roles. The metadata service of
 /// EC2 is never asked.
 ///
 /// # Errors
 /// [`ConnectError`]; no request is sent here.
-pub async fn sdk_config() -> Result<SdkConfig, ConnectError> {
+pub(crate) async fn sdk_config() -> Result<SdkConfig, ConnectError> {
     let http_client = aws_smithy_http_client::Builder::new()
         .tls_provider(aws_smithy_http_client::tls::Provider::Rustls(
             aws_smithy_http_client::tls::rustls_provider::CryptoMode::Ring,
         ))
         .build_https();
-    // The SDK's own default chain would ask the metadata service of EC2 where nothing else gives a region.
+    // The SDK's own default chain would ask the metadata service of EC2 if no other provider gave a region.
     let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
         .or_else(ProfileFileRegionProvider::new())
         .region()

@@ -1,110 +1,89 @@
 //! Records → outcomes: bounded, in any order, each on its own.
 
-mod alone;
+mod failure;
+#[cfg(feature = "fault-switch")]
+mod fault;
+mod isolated;
 mod record;
+mod source;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use pixpipe_pixels::render::Renderer;
+use pixpipe_pixels::spec::Spec;
 
-use crate::child::Program;
-use crate::codec::CodecError;
+use crate::budget::Budget;
+use crate::child::ChildProgram;
 use crate::config::Config;
-use crate::event::{Entry, EntryKind, SkipReason};
-use crate::memory::Budget;
+use crate::event::{Entry, EntryKind};
+use crate::machine::Machine;
 use crate::object::SourceObject;
-use crate::outcome::{Facts, FailReason, Outcome, Status};
+use crate::outcome::{Facts, Outcome, Status};
 use crate::pool::Pool;
-use crate::render::Renderer;
-use crate::shutdown::Signals;
+use crate::reason::FailReason;
+use crate::signals::Signals;
 use crate::store::Store;
 
-/// The state of a CPU thread; what went wrong where it has none.
-pub type Worker = Result<Renderer, CodecError>;
-
-/// What records are worked on with.
+/// Everything that processing a record needs.
 #[derive(Debug)]
-pub struct Workshop<'a, S> {
-    /// Where buckets are.
+pub struct Context<'a, S> {
+    /// The buckets.
     pub store: &'a S,
-    /// Where pixels are made.
-    pub pool: &'a Pool<Worker>,
+    /// The settings and limits of the task.
+    pub config: &'a Config,
+    /// The resources of the task.
+    pub machine: Machine,
+    /// The settings of outputs, as CPU jobs share them.
+    pub spec: Arc<Spec>,
+    /// The threads that make pixels.
+    pub pool: &'a Pool<Renderer>,
     /// Room for files and pixels.
     pub budget: &'a Budget,
-    /// What all of the process may use, in bytes.
-    pub memory_bytes: u64,
-    /// What works on a record that was tried before; without it the caller's own process does.
-    pub again: Option<&'a Program>,
-    /// What is to be made, and within which limits.
-    pub config: &'a Config,
-    /// Records in flight at most.
-    pub concurrency: usize,
+    /// Runs retried records in a child process; `None` runs them in this one (tests).
+    pub child_program: Option<&'a ChildProgram>,
     /// Spreads repetitions in time.
     pub random: &'a RefCell<fastrand::Rng>,
 }
 
-/// Whether this configuration wrote the object itself: it lies where outputs go.
-#[must_use]
-pub fn is_own_output(object: &SourceObject, config: &Config) -> bool {
-    let prefix = config.destination.prefix.as_str();
-    !prefix.is_empty() && object.bucket == config.destination.bucket && object.key.as_str().starts_with(prefix)
+/// A record that waits or is in flight, and its place in the batch.
+#[derive(Clone)]
+struct Pending {
+    pointer: String,
+    object: SourceObject,
 }
 
-/// Whether an output of the object could trigger the next event: nothing tells outputs from sources.
-#[must_use]
-pub fn would_loop(object: &SourceObject, config: &Config) -> bool {
-    config.destination.prefix.is_empty() && object.bucket == config.destination.bucket
-}
-
-/// Works on all entries; hands each outcome to `tell` as soon as there is one.
+/// Processes all entries; hands each outcome to `on_outcome` as soon as there is one.
 ///
-/// Records that were tried before come last, one at a time, each in a process of its own: what ended a whole process
-/// then ends only its own, and nothing is under way beside it.
+/// Records that were tried before come last, one at a time, each in a child process: so a record that kills its process
+/// takes no other record with it.
 ///
-/// After the first signal nothing new begins, and what is in flight has the grace of the configuration; after that, or
-/// a second signal, it is interrupted.
+/// After the first signal no record begins, and those in flight have the grace of the configuration; after that, or a
+/// second signal, they are interrupted.
 pub async fn run<S: Store>(
-    workshop: &Workshop<'_, S>,
+    context: &Context<'_, S>,
     entries: Vec<Entry>,
     signals: &mut Signals,
-    mut tell: impl FnMut(Outcome),
+    mut on_outcome: impl FnMut(Outcome),
 ) {
-    let grace = workshop.config.hand_back.grace_for_work(workshop.config.limits.grace);
-    let mut waiting: VecDeque<(String, SourceObject)> = VecDeque::new();
-    for Entry { pointer, kind } in entries {
-        match kind {
-            EntryKind::Work(object) => waiting.push_back((pointer, object)),
-            EntryKind::Skip { object, reason } => tell(skipped(pointer, object, reason)),
-            EntryKind::Invalid { message, received } => {
-                let status = Status::failed(FailReason::InvalidEntry, message);
-                let received = Some(received);
-                tell(Outcome { pointer, object: None, received, attempts: 1, status, facts: Facts::default() });
-            }
-        }
-    }
-    // In the order of the batch otherwise.
-    waiting.make_contiguous().sort_by_key(|(_, object)| was_tried(object));
+    let grace = context.config.hand_back.grace_for_work(context.config.limits.grace);
+    let mut waiting = queue_up(entries, &mut on_outcome);
     let mut in_flight = FuturesUnordered::new();
-    let mut names: BTreeMap<usize, (String, SourceObject)> = BTreeMap::new();
+    let mut pending: BTreeMap<usize, Pending> = BTreeMap::new();
     let mut number = 0;
     let deadline = tokio::time::sleep(Duration::MAX);
     tokio::pin!(deadline);
     let mut is_draining = false;
     loop {
-        while !is_draining && in_flight.len() < workshop.concurrency {
-            let starts = |(_, object): &mut (String, SourceObject)| in_flight.is_empty() || !was_tried(object);
-            let Some((pointer, object)) = waiting.pop_front_if(starts) else { break };
-            names.insert(number, (pointer, object.clone()));
-            in_flight.push(async move {
-                let made = match workshop.again {
-                    Some(program) if was_tried(&object) => alone::work(workshop, program, &object).await,
-                    _ => record::work(workshop, &object).await,
-                };
-                (number, made)
-            });
+        while !is_draining && in_flight.len() < context.machine.concurrency {
+            let may_start = |next: &mut Pending| in_flight.is_empty() || !next.was_tried();
+            let Some(record) = waiting.pop_front_if(may_start) else { break };
+            pending.insert(number, record.clone());
+            in_flight.push(async move { (number, process(context, &record.object).await) });
             number += 1;
         }
         if in_flight.is_empty() {
@@ -112,8 +91,8 @@ pub async fn run<S: Store>(
         }
         tokio::select! {
             Some((number, (status, facts))) = in_flight.next() => {
-                if let Some((pointer, object)) = names.remove(&number) {
-                    tell(outcome(pointer, object, status, facts));
+                if let Some(record) = pending.remove(&number) {
+                    on_outcome(record.ended(status, facts));
                 }
             }
             signal = signals.next() => {
@@ -122,7 +101,8 @@ pub async fn run<S: Store>(
                     break;
                 }
                 is_draining = true;
-                tracing::warn!("{signal}: {} records have {grace:?} to finish, {} do not begin", in_flight.len(), waiting.len());
+                let (running, waiting, seconds) = (in_flight.len(), waiting.len(), grace.as_secs());
+                tracing::warn!("{signal}: {running} records have {seconds} s to finish, {waiting} do not begin");
                 deadline.as_mut().reset(tokio::time::Instant::now() + grace);
             }
             () = &mut deadline, if is_draining => {
@@ -132,27 +112,60 @@ pub async fn run<S: Store>(
         }
     }
     drop(in_flight);
-    let interrupted = || Status::failed(FailReason::Interrupted, "the task was asked to end");
-    for (pointer, object) in names.into_values() {
-        tell(outcome(pointer, object, interrupted(), Facts::default()));
+    for record in pending.into_values() {
+        on_outcome(record.ended(interrupted(), Facts::default()));
     }
-    for (pointer, object) in waiting {
-        // What never began was not tried.
-        let attempts = object.attempts;
-        tell(Outcome { attempts, ..outcome(pointer, object, interrupted(), Facts::default()) });
+    for record in waiting {
+        on_outcome(record.never_begun(interrupted()));
     }
 }
 
-const fn was_tried(object: &SourceObject) -> bool {
-    object.attempts > 0
+/// The records of a batch in the order of their processing; entries that are no work have an outcome at once.
+fn queue_up(entries: Vec<Entry>, mut on_outcome: impl FnMut(Outcome)) -> VecDeque<Pending> {
+    let mut waiting = VecDeque::new();
+    for Entry { pointer, kind } in entries {
+        match kind {
+            EntryKind::Work(object) => waiting.push_back(Pending { pointer, object }),
+            EntryKind::Skip { object, reason } => {
+                let attempts = object.as_ref().map_or(0, |object| object.attempts);
+                let status = Status::Skipped(reason);
+                on_outcome(Outcome { pointer, object, received: None, attempts, status, facts: Facts::default() });
+            }
+            EntryKind::Invalid { message, received } => {
+                let status = Status::failed(FailReason::InvalidEntry, message);
+                let received = Some(received);
+                on_outcome(Outcome { pointer, object: None, received, attempts: 1, status, facts: Facts::default() });
+            }
+        }
+    }
+    waiting.make_contiguous().sort_by_key(Pending::was_tried);
+    waiting
 }
 
-fn outcome(pointer: String, object: SourceObject, status: Status, facts: Facts) -> Outcome {
-    let attempts = object.attempts.saturating_add(1);
-    Outcome { pointer, object: Some(object), received: None, attempts, status, facts }
+async fn process<S: Store>(context: &Context<'_, S>, object: &SourceObject) -> (Status, Facts) {
+    match context.child_program {
+        Some(program) if object.attempts > 0 => isolated::process(context, program, object).await,
+        _ => record::process(context, object).await,
+    }
 }
 
-fn skipped(pointer: String, object: Option<SourceObject>, reason: SkipReason) -> Outcome {
-    let attempts = object.as_ref().map_or(0, |object| object.attempts);
-    Outcome { pointer, object, received: None, attempts, status: Status::Skipped(reason), facts: Facts::default() }
+fn interrupted() -> Status {
+    Status::failed(FailReason::Interrupted, "the task was asked to end")
+}
+
+impl Pending {
+    const fn was_tried(&self) -> bool {
+        self.object.attempts > 0
+    }
+
+    fn ended(self, status: Status, facts: Facts) -> Outcome {
+        let attempts = self.object.attempts.saturating_add(1);
+        Outcome { pointer: self.pointer, object: Some(self.object), received: None, attempts, status, facts }
+    }
+
+    /// A record that never began was not tried.
+    fn never_begun(self, status: Status) -> Outcome {
+        let attempts = self.object.attempts;
+        Outcome { attempts, ..self.ended(status, Facts::default()) }
+    }
 }

@@ -1,4 +1,4 @@
-//! The program once more, as a process of its own: a signal that ends it ends nothing else.
+//! Runs this program again as a child process, so that a crash stays there.
 
 use std::ffi::OsString;
 use std::io;
@@ -6,27 +6,27 @@ use std::process::{Output, Stdio};
 
 use tokio::process::Command;
 
-/// What is running: works in an empty image, and where the file was replaced or removed meanwhile.
+/// The running program: this path works in an empty image, and if the file was replaced or removed meanwhile.
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// This program and the environment that it was started with.
 #[derive(Debug)]
-pub struct Program {
+pub struct ChildProgram {
     vars: Vec<(OsString, OsString)>,
 }
 
-impl Program {
-    /// Only these variables are given to a child.
+impl ChildProgram {
+    /// A program whose children get these variables and no others.
     #[must_use]
     pub const fn new(vars: Vec<(OsString, OsString)>) -> Self {
         Self { vars }
     }
 
-    /// Runs it to its end and gives its standard output; its diagnostics join those of the caller. `vars` replace those of
-    /// the same name, `None` takes one away. Killed where the caller no longer waits.
+    /// Runs it to its end and gives its standard output; its diagnostics join those of the caller. `vars` replace the
+    /// variables of the same name; `None` removes one. The child is killed if the caller no longer waits.
     ///
     /// # Errors
-    /// Where the system starts no process.
+    /// The system starts no process.
     pub async fn run(&self, vars: &[(&str, Option<String>)]) -> io::Result<Output> {
         let mut command = Command::new(THIS_PROGRAM);
         command.env_clear().envs(self.vars.iter().map(|(name, value)| (name, value)));

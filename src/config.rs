@@ -1,71 +1,202 @@
 //! The environment → [`Config`]: every variable of the contract, every fault at once.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pixpipe_pixels::geometry::{Fit, Size};
+use pixpipe_pixels::spec::{Color, Decode, Encoding, Filter, Rgb, Spec, Subsampling};
 use serde::Deserialize;
 use tracing_subscriber::filter::Targets;
 
-use crate::geometry::{Fit, Size};
+use crate::destination::Destination;
 use crate::object::BucketName;
-use crate::spec::{Color, Decode, Encoding, Filter, Rgb, Spec, Subsampling};
 
-/// One variable, as `--help` shows it.
+/// One variable, as `--help` and docs/contract.md show it.
 #[derive(Debug, Clone, Copy)]
 pub struct Variable {
     /// Its name in the environment.
     pub name: &'static str,
-    /// Its default, as text.
-    pub default: &'static str,
-    /// What it accepts.
+    /// Its value if it is not set.
+    pub default: DefaultValue,
+    /// The texts that are accepted.
     pub accepts: &'static str,
-    /// What it means.
+    /// The meaning, in Markdown.
     pub meaning: &'static str,
 }
 
+/// The value of a variable that is not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefaultValue {
+    /// There is none: the variable is required.
+    Required,
+    /// This text, read as if it had been set.
+    Text(&'static str),
+    /// No value; in its place, this.
+    None(&'static str),
+}
+
+impl fmt::Display for DefaultValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Required => "required",
+            Self::Text("") => "empty",
+            Self::Text(text) | Self::None(text) => text,
+        })
+    }
+}
+
+/// A row of the table below: one variable, and the function that reads its text.
+struct Row<T> {
+    variable: &'static Variable,
+    parse: fn(&str) -> Option<T>,
+}
+
+impl<T> Row<T> {
+    /// The value of a text, or of the default if it is not set; `None` if it is not accepted, and then noted.
+    fn read(&self, text: Option<&String>, faults: &mut Vec<Fault>) -> Option<T> {
+        let is_required = self.variable.default == DefaultValue::Required;
+        let value = match (text, self.variable.default) {
+            (Some(text), _) if is_required || !text.is_empty() => (self.parse)(text),
+            (_, DefaultValue::Text(text)) => (self.parse)(text),
+            (_, DefaultValue::None(_)) => (self.parse)(""),
+            (_, DefaultValue::Required) => None,
+        };
+        if value.is_none() {
+            let Variable { name, accepts, meaning, .. } = *self.variable;
+            let accepted = if text.is_some() { accepts.to_owned() } else { inside_a_sentence(meaning) };
+            faults.push(Fault { variable: name, received: text.cloned(), accepted });
+        }
+        value
+    }
+}
+
 macro_rules! variables {
-    ($($field:ident $name:literal, $default:literal, $accepts:literal, $meaning:literal;)*) => {
+    ($($field:ident: $type:ty = $name:literal, $default:expr, $parse:expr, $accepts:literal, $meaning:literal;)*) => {
         /// Every variable of the contract, in its order.
         pub const VARIABLES: &[Variable] = &[$(
             Variable { name: $name, default: $default, accepts: $accepts, meaning: $meaning },
         )*];
 
-        /// The raw environment: what is set, as text.
-        #[derive(Debug, Default, Deserialize)]
-        struct Raw {
-            $(#[serde(default)] $field: Option<String>,)*
+        /// The texts that are set. `envy` finds a variable by the name of its field.
+        #[derive(Debug, Deserialize)]
+        struct Texts {
+            $($field: Option<String>,)*
+        }
+
+        /// The values of all variables.
+        struct Values {
+            $($field: $type,)*
+        }
+
+        impl Values {
+            /// Reads every variable before it gives up.
+            fn read(texts: &Texts, faults: &mut Vec<Fault>) -> Option<Self> {
+                let mut variables = VARIABLES.iter();
+                $(
+                    let row = Row::<$type> { variable: variables.next()?, parse: $parse };
+                    let $field = row.read(texts.$field.as_ref(), faults);
+                )*
+                Some(Self { $($field: $field?,)* })
+            }
+        }
+
+        impl Texts {
+            /// The texts in the order of [`VARIABLES`].
+            fn into_settings(self) -> Vec<Option<String>> {
+                vec![$(self.$field,)*]
+            }
         }
     };
 }
 
 variables! {
-    sqs_body "SQS_BODY", "required", "JSON", "the batch of events";
-    dest_bucket "DEST_BUCKET", "required", "a bucket's name", "bucket that receives the results";
-    dest_prefix "DEST_PREFIX", "empty", "up to 900 bytes", "put before every output key, literally";
-    sizes "SIZES", "224", "a comma list of N or WxH, each 1..=4096 px a side", "sizes, all made from one decode";
-    fit "FIT", "cover", "cover, contain or stretch", "fill and crop, fit and pad, or ignore the aspect ratio";
-    filter "FILTER", "lanczos3", "box, bilinear, hamming, bicubic or lanczos3", "Pillow's filters, with its antialiasing";
-    decode "DECODE", "fast", "fast or exact", "JPEG: DCT-scaled, at least twice the target; or full";
-    color "COLOR", "srgb", "srgb or ignore", "convert embedded ICC profiles to sRGB, or keep the numbers";
-    background "BACKGROUND", "000000", "RRGGBB", "padding of contain, and what transparency is composited on";
-    format "FORMAT", "jpeg", "jpeg, png, webp or npy", "format of the outputs; webp is lossless, npy uint8 (H, W, 3)";
-    jpeg_quality "JPEG_QUALITY", "90", "1..=100", "libjpeg's quality";
-    jpeg_subsampling "JPEG_SUBSAMPLING", "420", "420 or 444", "chroma subsampling of JPEG outputs";
-    max_source_bytes "MAX_SOURCE_BYTES", "268435456", "1..=17179869184 bytes", "a larger object is refused before any download";
-    max_source_pixels "MAX_SOURCE_PIXELS", "268435456", "1..=17179869184 pixels", "a larger image is refused from its header";
-    memory_limit_bytes "MEMORY_LIMIT_BYTES", "cgroup limit, else RAM", "67108864 bytes or more", "what the process may use in all; work waits for room";
-    concurrency "CONCURRENCY", "from the CPUs", "1..=1024", "objects in flight";
-    grace_seconds "GRACE_SECONDS", "90", "0..=86400", "after SIGTERM or SIGINT: how long in-flight objects may take";
-    store "STORE", "s3", "s3 or dir:PATH", "where buckets are: S3, or folders PATH/<bucket>/<key>";
-    source_bucket "SOURCE_BUCKET", "none", "a bucket's name", "bucket of batch entries that name only a key";
-    skip_unchanged "SKIP_UNCHANGED", "true", "true or false", "leave outputs alone that are those of the source as it is";
-    retry_queue_url "RETRY_QUEUE_URL", "none", "the URL of an SQS queue", "receives records that are worth retrying";
-    failed_queue_url "FAILED_QUEUE_URL", "none", "the URL of an SQS queue", "receives records that failed for good";
-    max_attempts "MAX_ATTEMPTS", "3", "1..=1000", "a record that was tried so often has failed for good";
-    log_format "LOG_FORMAT", "json", "json or text", "how the log is written";
-    rust_log "RUST_LOG", "info", "a level, or target=level, …", "verbosity of diagnostics (standard error)";
+    sqs_body: String = "SQS_BODY", DefaultValue::Required, text,
+        "JSON",
+        "The batch of events, as JSON (see `--help`).";
+    dest_bucket: BucketName = "DEST_BUCKET", DefaultValue::Required, bucket,
+        "the name, alias or ARN of a bucket",
+        "The bucket that receives the results.";
+    dest_prefix: String = "DEST_PREFIX", DefaultValue::Text(""), prefix,
+        "at most 900 bytes",
+        "The start of every output key, taken literally: `thumbs/` or `thumbs-`.";
+    sizes: Vec<Size> = "SIZES", DefaultValue::Text("224"), sizes,
+        "a comma list of N or WxH, each side 1 to 4096 px",
+        "The sizes of the outputs: `N` (N×N) or `WxH`, separated by commas. All are made from one decode.";
+    fit: Fit = "FIT", DefaultValue::Text("cover"), |text| one_of(&Fit::ALL, Fit::as_str, text),
+        "cover, contain or stretch",
+        "`cover` fills the output and crops the centre. `contain` fits the image inside and pads with `BACKGROUND`. \
+         `stretch` ignores the aspect ratio. The output is exactly W×H in all three; small sources are enlarged.";
+    filter: Filter = "FILTER", DefaultValue::Text("lanczos3"), |text| one_of(&Filter::ALL, Filter::as_str, text),
+        "box, bilinear, hamming, bicubic or lanczos3",
+        "The resampling filter of Pillow, with its antialiasing. `bicubic` is Catmull-Rom (a = −0.5).";
+    decode: Decode = "DECODE", DefaultValue::Text("fast"), |text| one_of(&Decode::ALL, Decode::as_str, text),
+        "fast or exact",
+        "JPEG only. `fast` decodes at a reduced scale (DCT) of at least twice the output on each side. `exact` decodes \
+         every pixel.";
+    color: Color = "COLOR", DefaultValue::Text("srgb"), |text| one_of(&Color::ALL, Color::as_str, text),
+        "srgb or ignore",
+        "`srgb` converts an embedded ICC profile to sRGB (relative colorimetric). `ignore` keeps the numbers as \
+         stored.";
+    background: Rgb = "BACKGROUND", DefaultValue::Text("000000"), |text| text.parse().ok(),
+        "RRGGBB, hexadecimal",
+        "The colour of the padding of `contain`; transparent pixels are composited on it.";
+    format: Format = "FORMAT", DefaultValue::Text("jpeg"), |text| one_of(&Format::ALL, Format::as_str, text),
+        "jpeg, png, webp or npy",
+        "The file format of the outputs. `webp` is lossless; `npy` is uint8 of shape (H, W, 3) in C order.";
+    jpeg_quality: u8 = "JPEG_QUALITY", DefaultValue::Text("90"), |text| u8::try_from(number(text, 1, 100)?).ok(),
+        "1 to 100",
+        "The quality of JPEG outputs, on libjpeg's scale.";
+    jpeg_subsampling: Subsampling = "JPEG_SUBSAMPLING", DefaultValue::Text("420"),
+        |text| one_of(&Subsampling::ALL, Subsampling::as_str, text),
+        "420 or 444",
+        "The chroma subsampling of JPEG outputs.";
+    max_source_bytes: u64 = "MAX_SOURCE_BYTES", DefaultValue::Text("268435456"), |text| number(text, 1, MAX_SOURCE),
+        "1 to 17179869184 bytes",
+        "A larger object is refused, before any download if the event carries its size.";
+    max_source_pixels: u64 = "MAX_SOURCE_PIXELS", DefaultValue::Text("268435456"), |text| number(text, 1, MAX_SOURCE),
+        "1 to 17179869184 pixels",
+        "A larger image is refused from its header.";
+    memory_limit_bytes: Option<u64> = "MEMORY_LIMIT_BYTES", DefaultValue::None("cgroup limit, else RAM"),
+        |text| optional(text, |text| number(text, LEAST_MEMORY_BYTES, u64::MAX)),
+        "at least 67108864 bytes",
+        "The memory of the whole process. Work waits for room.";
+    concurrency: Option<usize> = "CONCURRENCY", DefaultValue::None("8 × CPUs"),
+        |text| optional(text, |text| usize::try_from(number(text, 1, 1024)?).ok()),
+        "1 to 1024",
+        "The number of objects in flight.";
+    grace_seconds: u64 = "GRACE_SECONDS", DefaultValue::Text("90"), |text| number(text, 0, 86_400),
+        "0 to 86400 seconds",
+        "The time that objects in flight have after SIGTERM or SIGINT. A second signal ends them at once.";
+    store: StoreKind = "STORE", DefaultValue::Text("s3"), store,
+        "s3 or dir:PATH",
+        "`s3`, or `dir:PATH` for trying it without AWS: folders as buckets, `PATH/<bucket>/<key>`, with metadata in \
+         `PATH/.pixpipe`.";
+    source_bucket: Option<BucketName> = "SOURCE_BUCKET", DefaultValue::None("none"), |text| optional(text, bucket),
+        "the name, alias or ARN of a bucket",
+        "The bucket of batch entries that name only a key.";
+    skip_unchanged: Existing = "SKIP_UNCHANGED", DefaultValue::Text("true"), existing,
+        "true or false",
+        "`true` leaves outputs alone that were made from the source as it is, with these settings. `false` makes them \
+         again.";
+    retry_queue_url: Option<String> = "RETRY_QUEUE_URL", DefaultValue::None("none"), |text| optional(text, queue_url),
+        "the URL of an SQS queue",
+        "The SQS queue that receives records that are worth retrying.";
+    failed_queue_url: Option<String> = "FAILED_QUEUE_URL", DefaultValue::None("none"), |text| optional(text, queue_url),
+        "the URL of an SQS queue",
+        "The SQS queue that receives records that failed for good.";
+    max_attempts: u32 = "MAX_ATTEMPTS", DefaultValue::Text("3"), |text| u32::try_from(number(text, 1, 1000)?).ok(),
+        "1 to 1000",
+        "A record that was tried this often goes to `FAILED_QUEUE_URL`.";
+    log_format: LogFormat = "LOG_FORMAT", DefaultValue::Text("json"),
+        |text| one_of(&LogFormat::ALL, LogFormat::as_str, text),
+        "json or text",
+        "The format of the log: `json` for machines, `text` for people.";
+    rust_log: Targets = "RUST_LOG", DefaultValue::Text("info"), |text| text.parse().ok(),
+        "a level (error, warn, info, debug, trace) or target=level,…",
+        "The verbosity of diagnostics on standard error.";
 }
 
 /// One fault of the environment.
@@ -73,10 +204,10 @@ variables! {
 pub struct Fault {
     /// The variable.
     pub variable: &'static str,
-    /// The text received; nothing where it is not set.
+    /// The text received; `None` if it is not set.
     pub received: Option<String>,
-    /// What is accepted.
-    pub accepted: &'static str,
+    /// The texts that are accepted; the meaning of a variable that is not set.
+    pub accepted: String,
 }
 
 impl fmt::Display for Fault {
@@ -84,33 +215,17 @@ impl fmt::Display for Fault {
         match &self.received {
             Some(received) => {
                 let shown: String = received.chars().take(200).collect();
-                write!(f, "{}={shown:?} is not accepted: {}", self.variable, self.accepted)
+                write!(f, "{}={shown:?} is not accepted: set it to {}", self.variable, self.accepted)
             }
-            None => write!(f, "{} is not set: {}", self.variable, self.accepted),
+            None => write!(f, "{} is required: {}", self.variable, self.accepted),
         }
     }
 }
 
-/// Where outputs go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Destination {
-    /// The bucket.
-    pub bucket: BucketName,
-    /// Put before every key, literally; may be empty.
-    pub prefix: String,
-}
-
-/// `s3://bucket/prefix`: the dimension of the metrics.
-impl fmt::Display for Destination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket, self.prefix)
-    }
-}
-
-/// Where buckets are.
+/// The place of buckets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreKind {
-    /// S3, or what speaks its protocol at `AWS_ENDPOINT_URL`.
+    /// S3, or a server that speaks its protocol at `AWS_ENDPOINT_URL`.
     S3,
     /// Folders under this path.
     Dir(PathBuf),
@@ -119,54 +234,60 @@ pub enum StoreKind {
 /// The least that `MEMORY_LIMIT_BYTES` accepts: the process itself, and a photo of a few megapixels.
 pub const LEAST_MEMORY_BYTES: u64 = 64 << 20;
 
-/// What bounds the work.
+/// The largest limit on a source that can be configured: bytes, or pixels.
+const MAX_SOURCE: u64 = 1 << 34;
+
+/// The bounds of the work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Largest source, in bytes.
     pub source_bytes: u64,
     /// Largest source, in pixels.
     pub source_pixels: u64,
-    /// What the process may use in all, in bytes; nothing: as the machine allows.
+    /// Memory of the process, in bytes; `None`: as the machine allows.
     pub memory_bytes: Option<u64>,
-    /// Objects in flight; nothing: from the CPUs.
+    /// Objects in flight; `None`: from the CPUs.
     pub concurrency: Option<usize>,
-    /// How long in-flight objects may take after a signal.
+    /// Time for objects in flight after a signal.
     pub grace: Duration,
 }
 
-/// Whether outputs are made again that are those of the source as it is.
+/// The fate of existing outputs that were made from the source as it is, with these settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unchanged {
+pub enum Existing {
     /// They are left alone.
     Skip,
     /// They are made again.
     Remake,
 }
 
-/// Where records go that this task does not finish.
+/// The destination of records that this task does not finish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandBack {
     /// The queue of records that are worth retrying.
     pub retry_url: Option<String>,
     /// The queue of records that failed for good.
     pub failed_url: Option<String>,
-    /// A record that was tried so often has failed for good.
+    /// A record that was tried this often has failed for good.
     pub max_attempts: u32,
 }
 
 impl HandBack {
-    /// What of a grace is left for records in flight, once the time for handing back is set aside: a quarter, at most
-    /// 12 s, as long as one request may take.
+    /// Whether any queue is named.
+    #[must_use]
+    pub const fn has_queue(&self) -> bool {
+        self.retry_url.is_some() || self.failed_url.is_some()
+    }
+
+    /// The part of a grace that is left for records in flight, once the time for handing back is set aside: a quarter,
+    /// at most 12 s, as long as one request may take.
     #[must_use]
     pub fn grace_for_work(&self, grace: Duration) -> Duration {
-        if self.retry_url.is_none() && self.failed_url.is_none() {
-            return grace;
-        }
-        grace.saturating_sub((grace / 4).min(Duration::from_secs(12)))
+        if self.has_queue() { grace.saturating_sub((grace / 4).min(Duration::from_secs(12))) } else { grace }
     }
 }
 
-/// How the log is written.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// One JSON document a line.
@@ -175,236 +296,188 @@ pub enum LogFormat {
     Text,
 }
 
+impl LogFormat {
+    const ALL: [Self; 2] = [Self::Json, Self::Text];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Text => "text",
+        }
+    }
+}
+
+/// The words of `FORMAT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Jpeg,
+    Png,
+    Webp,
+    Npy,
+}
+
+impl Format {
+    const ALL: [Self; 4] = [Self::Jpeg, Self::Png, Self::Webp, Self::Npy];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpeg",
+            Self::Png => "png",
+            Self::Webp => "webp",
+            Self::Npy => "npy",
+        }
+    }
+}
+
 /// The environment, validated.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The batch, not yet read.
     pub batch: String,
-    /// Where outputs go.
+    /// The place of outputs.
     pub destination: Destination,
-    /// What is made.
+    /// The settings of outputs.
     pub spec: Spec,
-    /// What bounds the work.
+    /// The bounds of the work.
     pub limits: Limits,
-    /// Where buckets are.
+    /// The place of buckets.
     pub store: StoreKind,
     /// The bucket of entries that name only a key.
     pub source_bucket: Option<BucketName>,
-    /// What happens to outputs that are up to date.
-    pub unchanged: Unchanged,
-    /// Where unfinished records go.
+    /// The fate of outputs that are up to date.
+    pub existing: Existing,
+    /// The destination of unfinished records.
     pub hand_back: HandBack,
-    /// How the log is written.
+    /// The format of the log.
     pub log_format: LogFormat,
-    /// Which diagnostics are written.
+    /// The diagnostics that are written.
     pub log_filter: Targets,
+    /// The text of each of [`VARIABLES`], in their order; `None` if it is not set.
+    pub settings: Vec<Option<String>>,
 }
 
 impl Config {
     /// Reads the variables of the contract from `vars`; others are left alone. An empty text counts as not set, except
-    /// in `SQS_BODY`, where it is an empty batch.
+    /// in those that are required. Of two variables of one name the first counts, as it does for getenv(3).
     ///
     /// # Errors
     /// Every fault there is, in the order of the contract.
     pub fn from_vars(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
-        let mut texts = Vec::new();
+        let mut texts: BTreeMap<&'static str, String> = BTreeMap::new();
         for (name, value) in vars {
             let Some(variable) = VARIABLES.iter().find(|variable| *variable.name == *name) else { continue };
-            match value.into_string() {
-                Ok(text) => texts.push((variable.name.to_owned(), text)),
-                Err(value) => faults.push(Fault {
-                    variable: variable.name,
-                    received: Some(value.to_string_lossy().into_owned()),
-                    accepted: "text in UTF-8",
-                }),
+            if !value.is_empty() && value.to_str().is_none() {
+                let received = Some(value.to_string_lossy().into_owned());
+                faults.push(Fault { variable: variable.name, received, accepted: "text in UTF-8".to_owned() });
             }
+            texts.entry(variable.name).or_insert_with(|| value.to_string_lossy().into_owned());
         }
-        let raw: Raw = envy::from_iter(texts).unwrap_or_default();
-        let mut reader = Reader { faults };
-        let config = reader.config(raw);
-        match config {
-            Some(config) if reader.faults.is_empty() => Ok(config),
+        let texts = texts.into_iter().map(|(name, text)| (name.to_owned(), text));
+        let texts: Texts = envy::from_iter(texts).map_err(|error| {
+            vec![Fault { variable: "the environment", received: Some(error.to_string()), accepted: "texts".to_owned() }]
+        })?;
+        match Values::read(&texts, &mut faults) {
+            Some(values) if faults.is_empty() => Ok(Self::new(values, texts.into_settings())),
             _ => {
-                let order = |fault: &Fault| VARIABLES.iter().position(|variable| variable.name == fault.variable);
-                reader.faults.sort_by_key(order);
-                reader.faults.dedup_by_key(|fault| fault.variable);
-                Err(reader.faults)
+                faults.sort_by_key(|fault| VARIABLES.iter().position(|variable| variable.name == fault.variable));
+                // One fault a variable: the first is that its text is not UTF-8.
+                faults.dedup_by_key(|fault| fault.variable);
+                Err(faults)
             }
         }
     }
-}
 
-/// The largest limit on a source that can be configured, and the default: bytes, or pixels.
-const MAX_SOURCE: u64 = 1 << 34;
-const DEFAULT_SOURCE: u64 = 1 << 28;
-
-/// Collects faults, so that reading goes on after the first.
-struct Reader {
-    faults: Vec<Fault>,
-}
-
-impl Reader {
-    fn fault(&mut self, name: &'static str, received: Option<String>) {
-        let accepted = VARIABLES.iter().find(|variable| variable.name == name).map_or("", |variable| variable.accepts);
-        self.faults.push(Fault { variable: name, received, accepted });
-    }
-
-    /// The value of a text that is set; nothing where it is not set, or not accepted (and then noted).
-    fn optional<T>(
-        &mut self,
-        name: &'static str,
-        text: Option<String>,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Option<T> {
-        let text = text.filter(|text| !text.is_empty())?;
-        let value = parse(&text);
-        if value.is_none() {
-            self.fault(name, Some(text));
-        }
-        value
-    }
-
-    fn required<T>(
-        &mut self,
-        name: &'static str,
-        text: Option<String>,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Option<T> {
-        if text.as_ref().is_none_or(String::is_empty) {
-            self.fault(name, text);
-            return None;
-        }
-        self.optional(name, text, parse)
-    }
-
-    fn choice<T: Copy>(&mut self, name: &'static str, text: Option<String>, choices: &[(&str, T)]) -> Option<T> {
-        self.optional(name, text, |text| choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value))
-    }
-
-    fn number(
-        &mut self,
-        name: &'static str,
-        text: Option<String>,
-        range: std::ops::RangeInclusive<u64>,
-    ) -> Option<u64> {
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-        self.optional(name, text, |text| digits(text).filter(|number| range.contains(number)))
-    }
-
-    fn config(&mut self, raw: Raw) -> Option<Config> {
-        if raw.sqs_body.is_none() {
-            self.fault("SQS_BODY", None);
-        }
-        let bucket = self.required("DEST_BUCKET", raw.dest_bucket, |text| BucketName::parse(text).ok());
-        let prefix = self
-            .optional("DEST_PREFIX", raw.dest_prefix, |text| (text.len() <= 900).then(|| text.to_owned()))
-            .unwrap_or_default();
-        let spec = self.spec(SpecTexts {
-            sizes: raw.sizes,
-            fit: raw.fit,
-            filter: raw.filter,
-            decode: raw.decode,
-            color: raw.color,
-            background: raw.background,
-            format: raw.format,
-            jpeg_quality: raw.jpeg_quality,
-            jpeg_subsampling: raw.jpeg_subsampling,
-        });
-        let limits = Limits {
-            source_bytes: self
-                .number("MAX_SOURCE_BYTES", raw.max_source_bytes, 1..=MAX_SOURCE)
-                .unwrap_or(DEFAULT_SOURCE),
-            source_pixels: self
-                .number("MAX_SOURCE_PIXELS", raw.max_source_pixels, 1..=MAX_SOURCE)
-                .unwrap_or(DEFAULT_SOURCE),
-            memory_bytes: self.number("MEMORY_LIMIT_BYTES", raw.memory_limit_bytes, LEAST_MEMORY_BYTES..=u64::MAX),
-            concurrency: self
-                .number("CONCURRENCY", raw.concurrency, 1..=1024)
-                .and_then(|number| usize::try_from(number).ok()),
-            grace: Duration::from_secs(self.number("GRACE_SECONDS", raw.grace_seconds, 0..=86400).unwrap_or(90)),
+    fn new(values: Values, settings: Vec<Option<String>>) -> Self {
+        let encoding = match values.format {
+            Format::Jpeg => Encoding::Jpeg { quality: values.jpeg_quality, subsampling: values.jpeg_subsampling },
+            Format::Png => Encoding::Png,
+            Format::Webp => Encoding::Webp,
+            Format::Npy => Encoding::Npy,
         };
-        let store = self.optional("STORE", raw.store, |text| match text.strip_prefix("dir:") {
-            Some(path) if !path.is_empty() => Some(StoreKind::Dir(path.into())),
-            _ => (text == "s3").then_some(StoreKind::S3),
-        });
-        let source_bucket = self.optional("SOURCE_BUCKET", raw.source_bucket, |text| BucketName::parse(text).ok());
-        let unchanged = self.choice(
-            "SKIP_UNCHANGED",
-            raw.skip_unchanged,
-            &[("true", Unchanged::Skip), ("false", Unchanged::Remake)],
-        );
-        let hand_back = HandBack {
-            retry_url: self.optional("RETRY_QUEUE_URL", raw.retry_queue_url, queue_url),
-            failed_url: self.optional("FAILED_QUEUE_URL", raw.failed_queue_url, queue_url),
-            max_attempts: self
-                .number("MAX_ATTEMPTS", raw.max_attempts, 1..=1000)
-                .and_then(|number| u32::try_from(number).ok())
-                .unwrap_or(3),
-        };
-        let log_format =
-            self.choice("LOG_FORMAT", raw.log_format, &[("json", LogFormat::Json), ("text", LogFormat::Text)]);
-        let log_filter = self.optional("RUST_LOG", raw.rust_log, |text| text.parse::<Targets>().ok());
-        Some(Config {
-            batch: raw.sqs_body?,
-            destination: Destination { bucket: bucket?, prefix },
-            spec,
-            limits,
-            store: store.unwrap_or(StoreKind::S3),
-            source_bucket,
-            unchanged: unchanged.unwrap_or(Unchanged::Skip),
-            hand_back,
-            log_format: log_format.unwrap_or(LogFormat::Json),
-            log_filter: log_filter.unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO)),
-        })
-    }
-
-    fn spec(&mut self, texts: SpecTexts) -> Spec {
-        let quality = self.number("JPEG_QUALITY", texts.jpeg_quality, 1..=100).unwrap_or(90);
-        let subsampling = self
-            .choice(
-                "JPEG_SUBSAMPLING",
-                texts.jpeg_subsampling,
-                &[("420", Subsampling::Half), ("444", Subsampling::None)],
-            )
-            .unwrap_or(Subsampling::Half);
-        let jpeg = Encoding::Jpeg { quality: u8::try_from(quality).unwrap_or(100), subsampling };
-        let encodings = [("jpeg", jpeg), ("png", Encoding::Png), ("webp", Encoding::Webp), ("npy", Encoding::Npy)];
-        let fits = [("cover", Fit::Cover), ("contain", Fit::Contain), ("stretch", Fit::Stretch)];
-        let filters = [
-            ("box", Filter::Box),
-            ("bilinear", Filter::Bilinear),
-            ("hamming", Filter::Hamming),
-            ("bicubic", Filter::Bicubic),
-            ("lanczos3", Filter::Lanczos3),
-        ];
-        Spec {
-            sizes: self.optional("SIZES", texts.sizes, sizes).unwrap_or_else(|| sizes("224").unwrap_or_default()),
-            fit: self.choice("FIT", texts.fit, &fits).unwrap_or(Fit::Cover),
-            filter: self.choice("FILTER", texts.filter, &filters).unwrap_or(Filter::Lanczos3),
-            decode: self
-                .choice("DECODE", texts.decode, &[("fast", Decode::Fast), ("exact", Decode::Exact)])
-                .unwrap_or(Decode::Fast),
-            color: self
-                .choice("COLOR", texts.color, &[("srgb", Color::Srgb), ("ignore", Color::Ignore)])
-                .unwrap_or(Color::Srgb),
-            background: self.optional("BACKGROUND", texts.background, |text| text.parse().ok()).unwrap_or(Rgb([0; 3])),
-            encoding: self.choice("FORMAT", texts.format, &encodings).unwrap_or(jpeg),
+        Self {
+            batch: values.sqs_body,
+            destination: Destination { bucket: values.dest_bucket, prefix: values.dest_prefix },
+            spec: Spec {
+                sizes: values.sizes,
+                fit: values.fit,
+                filter: values.filter,
+                decode: values.decode,
+                color: values.color,
+                background: values.background,
+                encoding,
+            },
+            limits: Limits {
+                source_bytes: values.max_source_bytes,
+                source_pixels: values.max_source_pixels,
+                memory_bytes: values.memory_limit_bytes,
+                concurrency: values.concurrency,
+                grace: Duration::from_secs(values.grace_seconds),
+            },
+            store: values.store,
+            source_bucket: values.source_bucket,
+            existing: values.skip_unchanged,
+            hand_back: HandBack {
+                retry_url: values.retry_queue_url,
+                failed_url: values.failed_queue_url,
+                max_attempts: values.max_attempts,
+            },
+            log_format: values.log_format,
+            log_filter: values.rust_log,
+            settings,
         }
     }
 }
 
-/// The variables of which a [`Spec`] is made.
-struct SpecTexts {
-    sizes: Option<String>,
-    fit: Option<String>,
-    filter: Option<String>,
-    decode: Option<String>,
-    color: Option<String>,
-    background: Option<String>,
-    format: Option<String>,
-    jpeg_quality: Option<String>,
-    jpeg_subsampling: Option<String>,
+/// A sentence of Markdown as a part of another sentence.
+fn inside_a_sentence(text: &str) -> String {
+    let text = text.trim_end_matches('.').replace('`', "");
+    text.split_at_checked(1).map_or(String::new(), |(first, rest)| first.to_lowercase() + rest)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape of every reader")]
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+fn bucket(text: &str) -> Option<BucketName> {
+    BucketName::parse(text).ok()
+}
+
+fn prefix(text: &str) -> Option<String> {
+    (text.len() <= 900).then(|| text.to_owned())
+}
+
+/// The value whose word is `text`.
+fn one_of<T: Copy>(all: &[T], word: fn(T) -> &'static str, text: &str) -> Option<T> {
+    all.iter().copied().find(|value| word(*value) == text)
+}
+
+/// A number of digits alone, between two bounds that belong to it.
+fn number(text: &str, least: u64, most: u64) -> Option<u64> {
+    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|number| is_digits && (least..=most).contains(number))
+}
+
+/// `Some(None)` for the empty text, which stands for a variable that is not set.
+#[expect(clippy::option_option, reason = "the outer one is every reader's: not accepted")]
+fn optional<T>(text: &str, parse: fn(&str) -> Option<T>) -> Option<Option<T>> {
+    if text.is_empty() { Some(None) } else { parse(text).map(Some) }
+}
+
+fn store(text: &str) -> Option<StoreKind> {
+    match text.strip_prefix("dir:") {
+        Some(path) if !path.is_empty() => Some(StoreKind::Dir(path.into())),
+        _ => (text == "s3").then_some(StoreKind::S3),
+    }
+}
+
+fn existing(text: &str) -> Option<Existing> {
+    match text {
+        "true" => Some(Existing::Skip),
+        "false" => Some(Existing::Remake),
+        _ => None,
+    }
 }
 
 /// An absolute URL with a host and a path.
@@ -440,17 +513,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_contract() {
         let config = config(&[("UNRELATED", "x"), ("SIZES", "")]).expect("valid");
-        let size = |side| Size::new(side, side).expect("not zero");
-        let spec = Spec {
-            sizes: vec![size(224)],
-            fit: Fit::Cover,
-            filter: Filter::Lanczos3,
-            decode: Decode::Fast,
-            color: Color::Srgb,
-            background: Rgb([0; 3]),
-            encoding: Encoding::Jpeg { quality: 90, subsampling: Subsampling::Half },
-        };
-        assert_eq!(config.spec, spec);
+        assert_eq!(config.spec, Spec::default());
         let limits = Limits {
             source_bytes: 268_435_456,
             source_pixels: 268_435_456,
@@ -460,10 +523,29 @@ mod tests {
         };
         assert_eq!(config.limits, limits);
         assert_eq!(
-            (config.store, config.unchanged, config.log_format),
-            (StoreKind::S3, Unchanged::Skip, LogFormat::Json)
+            (config.store, config.existing, config.log_format),
+            (StoreKind::S3, Existing::Skip, LogFormat::Json)
         );
         assert_eq!((config.source_bucket, config.destination.prefix.as_str()), (None, ""));
+    }
+
+    #[test]
+    fn a_field_is_named_as_its_variable() {
+        for name in VARIABLES.iter().map(|variable| variable.name) {
+            // Whatever is accepted or refused: the text that was set is the one that is read.
+            let settings = match config(&[(name, "\u{1}")]) {
+                Ok(config) => config.settings,
+                Err(faults) => faults.into_iter().map(|fault| fault.received).collect(),
+            };
+            assert!(settings.contains(&Some("\u{1}".into())), "{name}: {settings:?}");
+        }
+    }
+
+    #[test]
+    fn of_two_variables_of_one_name_the_first_counts() {
+        let vars = [("SQS_BODY", "[]"), ("DEST_BUCKET", "out"), ("FIT", "stretch"), ("FIT", "contain")];
+        let config = Config::from_vars(vars.map(|(name, value)| (name.into(), value.into()))).expect("valid");
+        assert_eq!(config.spec.fit, Fit::Stretch);
     }
 
     #[test]
@@ -523,8 +605,9 @@ mod tests {
         let faults = Config::from_vars([("FIT".into(), "x".into()), ("SIZES".into(), "y".into())]).expect_err("faults");
         let names: Vec<_> = faults.iter().map(|fault| fault.variable).collect();
         assert_eq!(names, ["SQS_BODY", "DEST_BUCKET", "SIZES", "FIT"]);
-        assert_eq!(faults[3].to_string(), "FIT=\"x\" is not accepted: cover, contain or stretch");
-        assert_eq!(faults[0].to_string(), "SQS_BODY is not set: JSON");
+        assert_eq!(faults[3].to_string(), "FIT=\"x\" is not accepted: set it to cover, contain or stretch");
+        assert_eq!(faults[0].to_string(), "SQS_BODY is required: the batch of events, as JSON (see --help)");
+        assert_eq!(faults[1].to_string(), "DEST_BUCKET is required: the bucket that receives the results");
     }
 
     #[test]
@@ -533,7 +616,7 @@ mod tests {
         let vars = [("SQS_BODY", b"[]".to_vec()), ("DEST_BUCKET", b"out".to_vec()), ("FIT", b"\xff".to_vec())];
         let vars = vars.map(|(name, value)| (name.into(), OsString::from_vec(value)));
         let faults = Config::from_vars(vars).expect_err("a fault");
-        assert_eq!((faults.len(), faults[0].variable, faults[0].accepted), (1, "FIT", "text in UTF-8"));
+        assert_eq!((faults.len(), faults[0].variable, faults[0].accepted.as_str()), (1, "FIT", "text in UTF-8"));
     }
 
     #[test]
@@ -549,7 +632,7 @@ mod tests {
         let sizes: Vec<String> = config.spec.sizes.iter().map(ToString::to_string).collect();
         assert_eq!(sizes, ["224x224", "299x300"]);
         assert_eq!(config.store, StoreKind::Dir("/tmp/x".into()));
-        assert_eq!((config.unchanged, config.spec.background), (Unchanged::Remake, Rgb([255, 0, 128])));
+        assert_eq!((config.existing, config.spec.background), (Existing::Remake, Rgb([255, 0, 128])));
         assert_eq!(config.spec.encoding, Encoding::Npy);
     }
 }

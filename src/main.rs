@@ -3,8 +3,9 @@
 use std::hash::{BuildHasher, RandomState};
 use std::process::ExitCode;
 
-use pixpipe::shutdown::Signals;
-use pixpipe::telemetry::complain;
+use pixpipe::log::stderr_line;
+use pixpipe::outcome::Exit;
+use pixpipe::signals::Signals;
 
 fn main() -> ExitCode {
     // One thread does all input and output; pixels have threads of their own.
@@ -22,8 +23,8 @@ fn main() -> ExitCode {
     match code {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            complain(&format!("the runtime cannot start: {error}"));
-            ExitCode::from(pixpipe::report::Exit::Retry.code())
+            stderr_line(&format!("the runtime cannot start: {error}"));
+            ExitCode::from(Exit::Retry.code())
         }
     }
 }

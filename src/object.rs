@@ -1,8 +1,6 @@
-//! Names of objects: buckets, keys as S3 stores them, keys as notifications encode them, and where an output goes.
+//! Names of objects: buckets, keys as S3 stores them, and keys as notifications encode them.
 
 use std::fmt;
-
-use crate::geometry::Size;
 
 /// S3's limit on a key, in bytes of UTF-8.
 const MAX_KEY_BYTES: usize = 1024;
@@ -139,6 +137,13 @@ impl ObjectKey {
         encoded
     }
 
+    /// Whether an object of this size under this key is the marker that the S3 console makes for a folder: an empty
+    /// object whose key ends in `/`.
+    #[must_use]
+    pub fn is_folder_marker(&self, size_bytes: Option<u64>) -> bool {
+        self.0.ends_with('/') && size_bytes == Some(0)
+    }
+
     /// The key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -156,9 +161,9 @@ fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// One object that an event asks for, with what the event knew of it.
+/// One object that an event asks for, with the facts that the event carries.
 ///
-/// Only bucket and key say what to read: the source is always read as it is now.
+/// Only bucket and key decide which object is read: always the source as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceObject {
     /// Where the object lies.
@@ -178,19 +183,13 @@ pub struct SourceObject {
 }
 
 impl SourceObject {
-    /// An object of which nothing but its place is known.
+    /// An object of which only the place is known.
     #[must_use]
     pub fn new(bucket: BucketName, key: ObjectKey) -> Self {
         Self { bucket, key, size_bytes: None, etag: None, version_id: None, sequencer: None, attempts: 0 }
     }
 
-    /// Whether this is what the S3 console makes for a folder: an empty object whose key ends in `/`.
-    #[must_use]
-    pub fn is_folder_marker(&self, size_bytes: Option<u64>) -> bool {
-        self.key.as_str().ends_with('/') && size_bytes == Some(0)
-    }
-
-    /// Whether this event is later than `other`, where both carry a sequencer.
+    /// Whether this event is later than `other`; `None` unless both carry a sequencer.
     ///
     /// S3 documents sequencers as hexadecimal texts of different lengths, the shorter one to be padded with zeros on
     /// the right before they are compared as texts.
@@ -201,22 +200,6 @@ impl SourceObject {
         let pad = |text: &str| format!("{text:0<length$}").to_ascii_uppercase();
         Some(pad(ours) > pad(theirs))
     }
-}
-
-/// The key of one output: `DEST_PREFIX` + `<W>x<H>/` + source key + extension (contract, section 3).
-///
-/// # Errors
-/// [`NameError::LongKey`] where S3 could not hold it.
-pub fn output_key(prefix: &str, size: Size, source: &ObjectKey, extensions: &[&str]) -> Result<ObjectKey, NameError> {
-    let has_extension = |extension: &&str| {
-        let name = source.as_str().as_bytes();
-        name.len()
-            .checked_sub(extension.len())
-            .and_then(|at| name.get(at..))
-            .is_some_and(|tail| tail.eq_ignore_ascii_case(extension.as_bytes()))
-    };
-    let appended = if extensions.iter().any(has_extension) { "" } else { extensions.first().copied().unwrap_or("") };
-    ObjectKey::parse(&format!("{prefix}{size}/{source}{appended}"))
 }
 
 #[cfg(test)]
@@ -262,26 +245,6 @@ mod tests {
         for refused in ["", "a b", "a/b", "..", ".", "ü", "a\0b", &"x".repeat(256)] {
             assert!(BucketName::parse(refused).is_err(), "{refused:?}");
         }
-    }
-
-    #[test]
-    fn output_keys_never_meet() {
-        let size: Size = "224".parse().expect("a size");
-        let cases = [
-            ("appended", "", "a/1.png", &[".jpg", ".jpeg"][..], "224x224/a/1.png.jpg"),
-            ("kept", "", "a/1.jpg", &[".jpg", ".jpeg"], "224x224/a/1.jpg"),
-            ("any case", "", "a/1.JPeG", &[".jpg", ".jpeg"], "224x224/a/1.JPeG"),
-            ("prefix is literal", "thumbs-", "1.png", &[".png"], "thumbs-224x224/1.png"),
-            ("no name before the extension", "t/", ".jpg", &[".jpg"], "t/224x224/.jpg"),
-            ("multi-byte end", "", "é", &[".npy"], "224x224/é.npy"),
-        ];
-        for (label, prefix, source, extensions, expected) in cases {
-            let key = ObjectKey::parse(source).expect("a key");
-            let actual = output_key(prefix, size, &key, extensions).expect("short enough");
-            assert_eq!(actual.as_str(), expected, "{label}");
-        }
-        let long = ObjectKey::parse(&"x".repeat(1024)).expect("a key");
-        assert!(matches!(output_key("", size, &long, &[".jpg"]), Err(NameError::LongKey { .. })));
     }
 
     #[test]

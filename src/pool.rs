@@ -1,6 +1,7 @@
 //! The CPU pool: a fixed number of threads, each with its own state; panics and endless jobs end at its edge.
 
 use std::any::Any;
+use std::fmt::Display;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// How often the CPU time of a running job is looked at.
+/// The interval at which the CPU time of a running job is checked.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// The unit of CPU times in `/proc`, everywhere on Linux: `USER_HZ`.
 const TICK: Duration = Duration::from_millis(10);
@@ -24,11 +25,17 @@ pub enum JobError {
     /// The job took more CPU time than any may.
     #[error("given up after {} s of CPU time", .0.as_secs())]
     GivenUp(Duration),
+    /// The thread has no state since an earlier job panicked: a new one could not be made.
+    #[error("the thread could not be set up again: {0}")]
+    NoState(String),
 }
 
-type Job<W> = Box<dyn FnOnce(&mut W) -> Next + Send>;
+type Job<W> = Box<dyn FnOnce(&mut State<W>) -> Next + Send>;
 
-/// What a thread does after a job.
+/// The state of a thread, or the reason why there is none.
+type State<W> = Result<W, String>;
+
+/// The next step of a thread after a job.
 enum Next {
     /// Takes the next one.
     Go,
@@ -46,7 +53,7 @@ pub struct Pool<W> {
 
 struct Shared<W> {
     queue: Mutex<mpsc::Receiver<Job<W>>>,
-    make_state: Box<dyn Fn() -> W + Send + Sync>,
+    make_state: Box<dyn Fn() -> State<W> + Send + Sync>,
     cpu_limit: Duration,
 }
 
@@ -56,40 +63,53 @@ impl<W> std::fmt::Debug for Pool<W> {
     }
 }
 
-/// What the watcher of a job and the thread that runs it know of each other.
-struct Run {
+/// Shared between a job's thread and its watchdog.
+struct Watch {
     /// The folder of the thread under `/proc`, and its CPU time when the job began; once it has begun.
     begun: Mutex<Option<(String, Duration)>>,
     abandoned: AtomicBool,
 }
 
-impl<W: 'static> Pool<W> {
-    /// A pool of `threads` threads whose states `make_state` makes: one at the start of a thread, and a new one after
-    /// a panic, since the old one may be half changed. A job that takes more than `cpu_limit` is given up.
-    pub fn new(threads: usize, cpu_limit: Duration, make_state: impl Fn() -> W + Send + Sync + 'static) -> Self {
+impl<W: Send + 'static> Pool<W> {
+    /// A pool of `threads` threads, each with a state of its own from `make_state`: one at the start, and a new one
+    /// after a panic, since the old one may be half changed. A job that takes more than `cpu_limit` is given up.
+    ///
+    /// # Errors
+    /// That of `make_state`, if it makes none now.
+    pub fn try_new<E: Display>(
+        threads: usize,
+        cpu_limit: Duration,
+        make_state: impl Fn() -> Result<W, E> + Send + Sync + 'static,
+    ) -> Result<Self, E> {
+        let states = (0..threads.max(1)).map(|_| make_state()).collect::<Result<Vec<W>, E>>()?;
         let (jobs, queue) = mpsc::channel();
+        let make_state = move || make_state().map_err(|error| error.to_string());
         let shared = Arc::new(Shared { queue: Mutex::new(queue), make_state: Box::new(make_state), cpu_limit });
-        for _ in 0..threads.max(1) {
-            spawn(Arc::clone(&shared));
+        for state in states {
+            spawn(Arc::clone(&shared), Some(Ok(state)));
         }
-        Self { jobs, shared }
+        Ok(Self { jobs, shared })
     }
 
-    /// Runs a job and waits for its result. What a job owns that is given up, it keeps until it ends by itself; its
-    /// thread is replaced.
+    /// Runs a job and waits for its result. An abandoned job keeps what it owns until it ends; meanwhile a new thread
+    /// takes its place.
     ///
     /// # Errors
     /// [`JobError`].
     pub async fn run<R: Send + 'static>(&self, job: impl FnOnce(&mut W) -> R + Send + 'static) -> Result<R, JobError> {
-        let run = Arc::new(Run { begun: Mutex::new(None), abandoned: AtomicBool::new(false) });
+        let watch = Arc::new(Watch { begun: Mutex::new(None), abandoned: AtomicBool::new(false) });
         let (done, mut result) = oneshot::channel();
-        let theirs = Arc::clone(&run);
+        let theirs = Arc::clone(&watch);
         let job: Job<W> = Box::new(move |state| {
             if let (Some(thread), Ok(mut begun)) = (own_thread(), theirs.begun.lock()) {
                 let cpu = cpu_time(&thread).unwrap_or_default();
                 *begun = Some((thread, cpu));
             }
-            let outcome = catch_unwind(AssertUnwindSafe(|| job(state)));
+            let outcome = match state {
+                Ok(state) => catch_unwind(AssertUnwindSafe(|| job(state)))
+                    .map_err(|panic| JobError::Panicked(text_of(panic.as_ref()))),
+                Err(error) => Err(JobError::NoState(error.clone())),
+            };
             let next = if theirs.abandoned.load(Ordering::Acquire) {
                 Next::End
             } else if outcome.is_err() {
@@ -97,8 +117,8 @@ impl<W: 'static> Pool<W> {
             } else {
                 Next::Go
             };
-            // Whoever asked may be gone: then nobody wants the result.
-            drop(done.send(outcome.map_err(|panic| JobError::Panicked(text_of(panic.as_ref())))));
+            // The caller may be gone: then nobody wants the result.
+            drop(done.send(outcome));
             next
         });
         if self.jobs.send(job).is_err() {
@@ -108,9 +128,9 @@ impl<W: 'static> Pool<W> {
             match tokio::time::timeout(WATCH_EVERY, &mut result).await {
                 Ok(Ok(outcome)) => return outcome,
                 Ok(Err(_)) => return Err(JobError::Panicked("the job was dropped".to_owned())),
-                Err(_) if run.cpu_time() > self.shared.cpu_limit => {
-                    run.abandoned.store(true, Ordering::Release);
-                    spawn(Arc::clone(&self.shared));
+                Err(_) if watch.cpu_time() > self.shared.cpu_limit => {
+                    watch.abandoned.store(true, Ordering::Release);
+                    spawn(Arc::clone(&self.shared), None);
                     return Err(JobError::GivenUp(self.shared.cpu_limit));
                 }
                 Err(_) => {}
@@ -119,16 +139,17 @@ impl<W: 'static> Pool<W> {
     }
 }
 
-impl Run {
+impl Watch {
     fn cpu_time(&self) -> Duration {
         let begun = self.begun.lock().ok().and_then(|begun| begun.clone());
         begun.and_then(|(thread, start)| cpu_time(&thread)?.checked_sub(start)).unwrap_or_default()
     }
 }
 
-fn spawn<W: 'static>(shared: Arc<Shared<W>>) {
+/// Starts a thread; without a state it makes one for itself.
+fn spawn<W: Send + 'static>(shared: Arc<Shared<W>>, state: Option<State<W>>) {
     std::thread::spawn(move || {
-        let mut state = (shared.make_state)();
+        let mut state = state.unwrap_or_else(|| (shared.make_state)());
         loop {
             let Ok(job) = shared.queue.lock().map_or(Err(mpsc::RecvError), |queue| queue.recv()) else { return };
             match job(&mut state) {
@@ -162,14 +183,33 @@ fn cpu_time(thread: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::convert::Infallible;
 
     fn block_on<F: std::future::Future>(future: F) -> F::Output {
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
     }
 
+    fn pool<W: Send + 'static>(cpu_limit: Duration, make_state: impl Fn() -> W + Send + Sync + 'static) -> Pool<W> {
+        Pool::try_new(1, cpu_limit, move || Ok::<_, Infallible>(make_state())).expect("infallible")
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_made_is_an_error_at_the_start_and_of_each_job_later() {
+        let limit = Duration::from_secs(30);
+        assert_eq!(Pool::<u32>::try_new(1, limit, || Err("no memory")).err(), Some("no memory"));
+        let is_first = AtomicBool::new(true);
+        let make = move || if is_first.swap(false, Ordering::Relaxed) { Ok(7) } else { Err("no memory") };
+        let pool = Pool::try_new(1, limit, make).expect("the first is made");
+        block_on(async {
+            assert_eq!(pool.run(|state| *state).await, Ok(7));
+            assert!(matches!(pool.run(|_| -> u32 { panic!("a codec's bug") }).await, Err(JobError::Panicked(_))));
+            assert_eq!(pool.run(|state| *state).await, Err(JobError::NoState("no memory".into())));
+        });
+    }
+
     #[test]
     fn a_panic_ends_its_job_alone() {
-        let pool = Pool::new(1, Duration::from_secs(30), || 0_u32);
+        let pool = pool(Duration::from_secs(30), || 0_u32);
         block_on(async {
             assert_eq!(pool.run(|state| *state += 1).await, Ok(()));
             let error = pool.run(|_| -> u32 { panic!("a codec's bug") }).await;
@@ -181,7 +221,7 @@ mod tests {
     #[test]
     fn a_job_that_spins_is_given_up_and_its_thread_replaced() {
         let limit = Duration::from_millis(200);
-        let pool = Pool::new(1, limit, || ());
+        let pool = pool(limit, || ());
         let stop = Arc::new(AtomicBool::new(false));
         let theirs = Arc::clone(&stop);
         block_on(async {
@@ -198,7 +238,7 @@ mod tests {
 
     #[test]
     fn waiting_is_not_cpu_time() {
-        let pool = Pool::new(1, Duration::from_millis(100), || ());
+        let pool = pool(Duration::from_millis(100), || ());
         let (release, held) = mpsc::channel::<()>();
         block_on(async {
             let job = pool.run(move |()| held.recv().is_ok());

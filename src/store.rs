@@ -1,7 +1,8 @@
-//! Where objects are: the few operations that the story needs, and what can go wrong with them.
+//! The buckets: the few operations that a record needs, and their errors.
 
-pub mod dir;
-pub mod s3;
+pub(crate) mod dir;
+#[cfg(feature = "aws")]
+pub(crate) mod s3;
 
 use std::future::Future;
 
@@ -20,32 +21,41 @@ pub enum StoreError {
     /// The store cannot hold such a key.
     #[error("{0}")]
     InvalidKey(String),
-    /// The store does not answer, or not with what was stored; all retries are used up.
+    /// The store does not answer, or answers with other bytes than were stored; all retries are used up.
     #[error("{0}")]
     Unavailable(String),
-    /// A download broke off, stalled, or was not what is stored: worth asking again.
+    /// A download broke off, stalled, or brought other bytes than are stored: worth asking again.
     #[error("{0}")]
     BrokenDownload(String),
 }
 
-/// What an output that is already there says of itself.
+/// The metadata of an output that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputHead {
     /// The output's own `ETag`, as the store writes it.
     pub etag: String,
-    /// The `ETag` of the source it was made of, without quotes.
+    /// The `ETag` of the source it was made from, without quotes.
     pub source_etag: Option<String>,
     /// The hash of the settings it was made with.
     pub spec: Option<String>,
 }
 
-/// The answer to a request for a source.
+/// The answer to a request for a source, and every later stage of it.
 #[derive(Debug)]
-pub enum Fetch<D> {
+pub enum Fetched<T> {
     /// The source still has the `ETag` that was named.
     NotModified,
-    /// The source as it is now; its bytes are yet to be read.
-    Found(D),
+    /// The marker of a folder: an empty object whose key ends in `/`.
+    FolderMarker,
+    /// The source as it is now.
+    Found(T),
+}
+
+impl<D: Download> Fetched<D> {
+    /// A source whose headers have come.
+    pub fn new(key: &ObjectKey, download: D) -> Self {
+        if key.is_folder_marker(Some(download.length_bytes())) { Self::FolderMarker } else { Self::Found(download) }
+    }
 }
 
 /// A source whose headers have come and whose bytes have not.
@@ -56,17 +66,17 @@ pub trait Download {
     /// The source's version, in a bucket that has them.
     fn version_id(&self) -> Option<&str>;
 
-    /// How many bytes there are.
+    /// The number of bytes.
     fn length_bytes(&self) -> u64;
 
-    /// Reads all bytes and sees that they are those that were stored.
+    /// Reads all bytes and checks that they are those that were stored.
     ///
     /// # Errors
-    /// [`StoreError::BrokenDownload`] where they are not.
+    /// [`StoreError::BrokenDownload`] if they are not.
     fn bytes(self) -> impl Future<Output = Result<Vec<u8>, StoreError>>;
 }
 
-/// What must still be so for an output to be written.
+/// The condition of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
     /// There is no such object.
@@ -76,7 +86,7 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// How a write ended that was made on this condition, and was made.
+    /// The result of a write for which this condition held.
     #[must_use]
     pub const fn met(&self) -> Written {
         match self {
@@ -97,11 +107,11 @@ pub struct Output {
     pub bytes: Vec<u8>,
     /// The `Content-Type`.
     pub content_type: &'static str,
-    /// What it is made of and how.
+    /// Its source and its settings.
     pub origin: Origin,
 }
 
-/// What an output is made of and how: its metadata.
+/// The source and the settings of an output: its metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// `source-etag`, without quotes.
@@ -115,11 +125,12 @@ pub struct Origin {
 /// How a conditional write ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
-    /// The output is there, and nothing was before.
+    /// The output is written; there was none before.
     Created,
-    /// The output is there. What it replaced had the `ETag` of the condition, or the store knows no conditions.
+    /// The output is written. The one that it replaced had the `ETag` of the condition, or the store knows no
+    /// conditions.
     Replaced,
-    /// The condition no longer held: somebody else wrote first.
+    /// The condition no longer held: another task wrote first.
     Raced,
 }
 
@@ -128,7 +139,7 @@ pub trait Store {
     /// A source on its way.
     type Download: Download;
 
-    /// What the output under this key says of itself; nothing where there is none.
+    /// The metadata of the output under this key; `None` if there is none.
     ///
     /// # Errors
     /// Any [`StoreError`].
@@ -147,7 +158,7 @@ pub trait Store {
         bucket: &BucketName,
         key: &ObjectKey,
         unless: Option<&str>,
-    ) -> impl Future<Output = Result<Fetch<Self::Download>, StoreError>>;
+    ) -> impl Future<Output = Result<Fetched<Self::Download>, StoreError>>;
 
     /// Writes an output, whole or not at all, if the condition holds.
     ///

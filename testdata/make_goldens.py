@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Makes testdata/golden: what pixpipe's output has to look like, worked out by Pillow alone.
+"""Makes testdata/golden: the expected outputs of pixpipe, computed by Pillow alone.
 
-    python testdata/make_goldens.py           # adds what the ledger lacks
-    python testdata/make_goldens.py --check   # changes nothing: hashes, names, coverage, and every golden made anew
+    python testdata/make_goldens.py           # adds missing cases
+    python testdata/make_goldens.py --check   # writes nothing: checks hashes, names, coverage, and all pixels
 
-A case is one source under one environment. Its golden is a PNG named by the hash of its pixels, so that cases which
-expect the same pixels share one file. LEDGER.tsv has one row a case. A golden is never overwritten: where a case would
-come out with other pixels than its row says, nothing is written, and the case is named. To accept such a change, remove
-the row first, and say in the commit why. Tolerances are not pixels: they are taken from `TOLERANCES` at every run.
+A case is one source with one environment. Its golden is a PNG named by the hash of its pixels, so cases with the same
+pixels share one file. LEDGER.tsv has one row for each case.
+
+A golden is never overwritten. If Pillow now gives other pixels for a case than its row names, nothing is written and
+the case is reported. To accept such a change, remove the row first, and give the reason in the commit. Tolerances are
+different: each run takes them from `TOLERANCES`.
 
 Needs testdata/requirements.txt.
 """
@@ -53,8 +55,8 @@ FILTERS = {
 STRAIGHT = "Pillow rounds once more: it goes back to straight alpha between resizing and compositing"
 ENGINE = "moxcms and lcms2 are up to 2 levels apart, and dark saturated colours amplify one level of the resize to 4"
 
-# Largest difference of a value, in levels; largest share of values that may differ at all; and why that is more than
-# usual. The first line whose pattern fits the name of the case counts.
+# Pattern of the case's name; largest difference of a value, in levels; largest share of values that may differ; cause,
+# if that is more than usual. The first matching row counts.
 TOLERANCES = (
     ("* ignore", 1, 0.01, ""),
     ("png/icc-wide-rgba *", 4, 0.13, f"{ENGINE}; {STRAIGHT}"),
@@ -76,7 +78,7 @@ TOLERANCES = (
 
 
 def is_srgb(profile):
-    """Whether converting from `profile` (an opened RGB profile) moves no colour by more than one level."""
+    """Whether a conversion from `profile` (an opened RGB profile) changes no value by more than one level."""
     steps = np.linspace(0, 255, 18).round().astype(np.uint8)
     lattice = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(18, -1, 3)
     before = Image.fromarray(lattice)
@@ -87,7 +89,7 @@ def is_srgb(profile):
 
 
 def profile_of(image):
-    """The image's embedded profile, or None where it has none, a broken one, one for other channels, or sRGB."""
+    """The image's embedded profile. None if there is none, or it is broken, for other channels, or sRGB."""
     data = image.info.get("icc_profile")
     if not data:
         return None
@@ -97,7 +99,7 @@ def profile_of(image):
         return None
     colour_space = profile.profile.xcolor_space.strip()
     if image.mode in ("1", "L", "I;16", "I;16B"):
-        # Of an RGB profile on a grey image only the tone curve could matter, and sRGB's is the one that is met.
+        # An RGB profile on a grey image matters only by its tone curve, which in practice is that of sRGB.
         return profile if colour_space == "GRAY" else None
     if image.mode == "CMYK" or colour_space != "RGB" or is_srgb(profile):
         return None
@@ -105,12 +107,12 @@ def profile_of(image):
 
 
 def upright(path):
-    """The first frame of the file, upright, in mode L, RGB or RGBA, 8 bits a sample, and its profile or None."""
+    """The first frame of the file, upright, in mode L, RGB or RGBA with 8 bits a sample; and its profile or None."""
     image = Image.open(path)
     profile = profile_of(image)
     transparent = image.has_transparency_data
     if image.format == "PNG" and image.tile[0].args in ("L;2", "L;4"):
-        # Pillow stretches samples of 2 and 4 bits to 8, but not the sample that is transparent (PNG, 11.3.2.1).
+        # Pillow scales samples of 2 and 4 bits to 8 bits, but not the transparent sample value (PNG, 11.3.2.1).
         bits = int(image.tile[0].args[-1])
         if "transparency" in image.info:
             image.info["transparency"] *= 255 // (2**bits - 1)
@@ -125,7 +127,7 @@ def upright(path):
 
 
 def to_srgb(image, profile):
-    """The colours of `image` (RGB, L or RGBA) as sRGB; alpha stays."""
+    """`image` (RGB, L or RGBA) with its colours converted to sRGB. Alpha does not change."""
     colours = image if image.mode == "L" else image.convert("RGB")
     converted = ImageCms.profileToProfile(
         colours,
@@ -140,14 +142,14 @@ def to_srgb(image, profile):
 
 
 def reference(path, settings, size):
-    """What `path` has to become under `settings`: an RGB image of `size` (width, height)."""
+    """The expected output of `path` with `settings`: an RGB image of `size` (width, height)."""
     return rendered(*upright(path), settings, size)
 
 
 def rendered(image, profile, settings, size):
-    """What `upright` gave, as an RGB image of `size` (width, height).
+    """The results of `upright`, rendered to an RGB image of `size` (width, height).
 
-    Resize first, then colour, then background: the padding and what shows through are sRGB as given.
+    First resize, then convert colours, then fill in the background: its colour is sRGB and is not converted.
     """
     resample = FILTERS[settings["FILTER"]]
     match settings["FIT"]:
@@ -170,7 +172,7 @@ def rendered(image, profile, settings, size):
 
 
 def contained(image, size, resample):
-    """ImageOps.contain, with a side of at least one pixel: Pillow refuses a picture so thin that it vanishes."""
+    """ImageOps.contain with sides of at least one pixel. Pillow itself fails if a side is rounded to zero."""
     width, height = image.size
     scale = min(size[0] / width, size[1] / height)
     if round(width * scale) == 0 or round(height * scale) == 0:
@@ -182,7 +184,7 @@ def contained(image, size, resample):
 
 
 def case(source, **settings):
-    """A case: its name is the source and whatever is not the default."""
+    """A case. Its name is the source, the fit, the size, and every other setting that is not the default."""
     settings = {**DEFAULTS, **settings}
     shown = [settings["FIT"], settings["SIZES"]]
     shown += [v for k, v in settings.items() if k not in ("FIT", "SIZES") and v != DEFAULTS[k]]
@@ -207,7 +209,7 @@ def cases():
     for size in ("96x32", "32x96", "7", "1", "640x480"):
         for fit in ("cover", "contain"):
             yield case("png/rgb-8.png", FIT=fit, SIZES=size)
-    # Much more is taken from the height than from the width: Pillow goes along the columns first.
+    # The height shrinks much more than the width, so Pillow makes the vertical pass first.
     for source in ("png/tall.png", "png/tall-turned.png", "png/tall-mirrored.png"):
         for filter_ in FILTERS:
             for fit in ("stretch", "cover"):
@@ -234,14 +236,14 @@ def tolerance(name):
     for pattern, levels, share, cause in TOLERANCES:
         if fnmatch.fnmatchcase(name, pattern):
             return str(levels), str(share), cause or "-"
-    raise AssertionError("the last pattern fits everything")
+    raise AssertionError("the last pattern matches every name")
 
 
 # --- ledger and files ----------------------------------------------------------------------------------------------
 
 
 def read_ledger():
-    """The ledger's rows by case."""
+    """The rows of the ledger by case."""
     if not LEDGER.exists():
         return {}
     lines = [line for line in LEDGER.read_text().splitlines() if line and not line.startswith("#")]
@@ -251,12 +253,12 @@ def read_ledger():
 
 
 def golden_name(image):
-    """The name of the golden that holds these pixels."""
+    """The name of the golden with these pixels."""
     return f"{image.width}x{image.height}-{hashlib.sha256(image.tobytes()).hexdigest()[:16]}.png"
 
 
 def write_golden(image):
-    """Writes the golden unless it is there already."""
+    """Writes the golden unless it exists."""
     path = GOLDEN / golden_name(image)
     if not path.exists():
         image.save(path, "PNG", optimize=True)
@@ -274,7 +276,7 @@ def row_of(name, source, settings, golden, made_by):
 
 
 def faults_of_files(ledger, wanted):
-    """What is wrong with the ledger and the files it names, without working any golden out."""
+    """All faults of the ledger and of the files that it names. Computes no golden."""
     for name, row in ledger.items():
         path = GOLDEN / row["golden"]
         if name not in wanted:
@@ -282,16 +284,16 @@ def faults_of_files(ledger, wanted):
         if not path.exists():
             yield f"{name}: {path.name} is missing"
         elif sha256(path) != row["sha256"]:
-            yield f"{name}: {path.name} is not the file of the ledger"
+            yield f"{name}: the hash of {path.name} is not that of the ledger"
         elif golden_name(Image.open(path)) != path.name:
-            yield f"{name}: {path.name} does not hold the pixels its name says"
+            yield f"{name}: the pixels of {path.name} do not match its name"
     for path in sorted({p.name for p in GOLDEN.glob("*.png")} - {row["golden"] for row in ledger.values()}):
         yield f"{path}: no row of the ledger names it"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="change nothing, report what is not as it should be")
+    parser.add_argument("--check", action="store_true", help="write nothing, report all faults")
     check = parser.parse_args().check
 
     GOLDEN.mkdir(exist_ok=True)
@@ -305,7 +307,7 @@ def main():
         if name not in ledger:
             new[name] = image
         elif ledger[name]["golden"] != golden_name(image):
-            faults.append(f"{name}: comes out as {golden_name(image)}, the ledger says {ledger[name]['golden']}")
+            faults.append(f"{name}: now gives {golden_name(image)}, the ledger has {ledger[name]['golden']}")
     if check:
         faults += [f"{name}: not in the ledger" for name in new]
         faults += faults_of_files(ledger, wanted)

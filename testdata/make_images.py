@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Makes testdata/images: one small file for every kind of source image that pixpipe claims to read.
+"""Makes testdata/images: one small file for every kind of source image that pixpipe reads.
 
     python testdata/make_images.py
 
-Deterministic, but run once: the files are committed, and a newer encoder would make other JPEG and WebP bytes, hence
-other goldens. Needs testdata/requirements.txt, and `cjpeg` (libjpeg-turbo-progs) and `tiffcp` (libtiff-tools) from
-Debian for the kinds that Pillow cannot write. The files of which no tool makes the kind wanted (odd PNG depths, 16-bit
-and planar TIFF, bit-packed BMP, ICC profiles) are put together here byte by byte.
+The script is deterministic, but was run only once: the files are committed. Newer encoders would write other JPEG and
+WebP bytes, which need other goldens.
 
-All of them show the same picture, `picture()`: flat shapes that are not symmetrical in any way, and a piece of a photo.
-Kinds that do not compress show `small()`, the same picture at 120 x 91 px.
+Needs testdata/requirements.txt. For the kinds that Pillow cannot write, needs `cjpeg` (libjpeg-turbo-progs) and
+`tiffcp` (libtiff-tools) from Debian. Kinds that no tool writes (odd PNG depths, 16-bit and planar TIFF, bit-packed BMP,
+ICC profiles) are assembled here byte by byte.
+
+All files show the same picture, `picture()`: flat shapes without any symmetry, and a detail of a photo. Kinds without
+compression show `small()`, the same picture at 120 x 91 px.
 """
 
 import io
@@ -27,8 +29,8 @@ OUT = HERE / "images"
 WIDTH_PX, HEIGHT_PX = 500, 380
 SKY = (24, 64, 96)
 
-# What has to be done to the stored picture so that it is upright, by EXIF orientation (TIFF 6.0, tag 274), undone:
-# applied to the upright picture these give the stored one.
+# Transposition that turns the upright picture into the stored one, by EXIF orientation (TIFF 6.0, tag 274). A reader
+# does the inverse.
 STORED = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -66,7 +68,7 @@ def small():
 
 
 def with_alpha(image):
-    """`image` with a hole, a half-transparent band and a soft border; the colours beneath stay what they were."""
+    """`image` with a hole, a half-transparent band and a soft border. The colours do not change."""
     width, height = image.size
     y, x = np.mgrid[0:height, 0:width]
     border = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y))
@@ -79,9 +81,9 @@ def with_alpha(image):
 
 
 def sixteen_bit(samples):
-    """`samples` (uint8) as the high bytes of 16-bit samples, whose low bytes run through all values.
+    """`samples` (uint8) as the high bytes of 16-bit samples. The low bytes run through all values.
 
-    Rounding to 8 bits instead of taking the high byte changes about a tenth of the values.
+    A reader that rounds to 8 bits, instead of taking the high byte, gets about a tenth of the values wrong.
     """
     height, width = samples.shape[:2]
     y, x = np.mgrid[0:height, 0:width]
@@ -92,7 +94,7 @@ def sixteen_bit(samples):
 
 
 def stored(image, orientation):
-    """`image` as it has to be stored so that `orientation` turns it upright."""
+    """`image` as stored in a file with this `orientation`."""
     transpose = STORED[orientation]
     return image if transpose is None else image.transpose(transpose)
 
@@ -101,7 +103,7 @@ def stored(image, orientation):
 
 
 def exif(orientation, order="<"):
-    """An EXIF block (without the `Exif\\0\\0` of JPEG) that holds the orientation and nothing else."""
+    """An EXIF block with the orientation only, without the `Exif\\0\\0` of JPEG."""
     mark = b"II" if order == "<" else b"MM"
     tag = struct.pack(order + "HHIHH", 274, 3, 1, orientation, 0)
     return mark + struct.pack(order + "HIH", 42, 8, 1) + tag + struct.pack(order + "I", 0)
@@ -176,7 +178,7 @@ WIDE = rgb_profile("P3 primaries, sRGB curve", (0.68, 0.32), (0.265, 0.69), (0.1
 GAMMA_22 = rgb_profile("1998 primaries, gamma 2.2", (0.64, 0.33), (0.21, 0.71), (0.15, 0.06), gamma_curve(563 / 256), 2)
 SRGB = rgb_profile("sRGB primaries, sRGB curve", (0.64, 0.33), (0.30, 0.60), (0.15, 0.06), srgb_curve(), 4)
 GREY_18 = icc("Grey, gamma 1.8", b"GRAY", {b"kTRC": gamma_curve(1.8)}, 2)
-BROKEN = WIDE[:132] + bytes(range(60))  # a sound header and a tag table that points nowhere
+BROKEN = WIDE[:132] + bytes(range(60))  # an intact header, and a tag table whose offsets are out of bounds
 
 
 # --- JPEG ----------------------------------------------------------------------------------------------------------
@@ -217,7 +219,7 @@ def app2_icc(profile, chunks=1):
 
 
 def cmyk(image):
-    """`image` as ink: black taken out in part, so that all four channels have a picture in them."""
+    """`image` as ink, height x width x CMYK. Black replaces only half of the grey, so no channel is empty."""
     rgb = np.asarray(image).astype(int)
     black = (255 - rgb.max(axis=2)) // 2
     ink = 255 - rgb - black[:, :, None]
@@ -225,9 +227,9 @@ def cmyk(image):
 
 
 def ycck_jpeg(image):
-    """A YCCK JPEG: Y, Cb, Cr of the ink as if C, M, Y were R, G, B, then K inverted, and an Adobe marker that says 2.
+    """A YCCK JPEG: C, M and Y converted to YCbCr as if they were R, G and B; K; an Adobe marker with transform 2.
 
-    Pillow inverts four components and writes them with transform 0; only that byte has to change.
+    Pillow writes four inverted components with transform 0, so only that byte has to change.
     """
     ink = cmyk(image)
     ycc = np.asarray(Image.fromarray(ink[:, :, :3]).convert("YCbCr"))
@@ -239,7 +241,7 @@ def ycck_jpeg(image):
 
 
 def cmyk_jpeg_without_adobe(image):
-    """A CMYK JPEG with inverted samples, as Adobe's are, and no Adobe marker to say so. Pillow inverts them all."""
+    """A CMYK JPEG with inverted samples like Adobe's, but without the Adobe marker. Pillow inverts all CMYK samples."""
     data = jpeg(Image.fromarray(cmyk(image), "CMYK"))
     start = data.index(b"\xff\xee")
     return data[:start] + data[start + 2 + struct.unpack(">H", data[start + 2 : start + 4])[0] :]
@@ -318,7 +320,7 @@ def chunk(kind, body):
 
 
 def packed(samples, depth):
-    """Rows of samples, most significant bits first, each row padded to a byte: height x bytes, uint8."""
+    """Rows of `samples`, height x bytes, uint8: most significant bits first, each row padded to whole bytes."""
     height = samples.shape[0]
     flat = samples.reshape(height, -1)
     if depth == 16:
@@ -328,7 +330,7 @@ def packed(samples, depth):
 
 
 def filtered(rows, bytes_per_pixel):
-    """The rows behind their filter bytes; per row the filter with the smallest sum of absolute differences."""
+    """The filtered rows, each after its filter byte. A row's filter has the smallest sum of absolute differences."""
     out, above = [], np.zeros(rows.shape[1], np.int32)
     for row in rows.astype(np.int32):
         left, corner = np.zeros_like(row), np.zeros_like(row)
@@ -344,7 +346,7 @@ def filtered(rows, bytes_per_pixel):
 
 
 def png(samples, colour_type, depth=8, *, interlaced=False, palette=None, before_idat=()):
-    """A PNG of `samples` (height x width or height x width x channels) as they are."""
+    """A PNG of unchanged `samples` (height x width, or height x width x channels)."""
     height, width = samples.shape[:2]
     channels = 1 if samples.ndim == 2 else samples.shape[2]
     bytes_per_pixel = max(1, channels * depth // 8)
@@ -370,7 +372,7 @@ def iccp(profile):
 
 
 def quantized(image, colours):
-    """`image` in at most `colours` colours: indices (height x width) and palette (colours x 3)."""
+    """`image` with at most `colours` colours: indices (height x width) and palette (colours x 3)."""
     paletted = image.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     indices = np.asarray(paletted)
     palette = np.array(paletted.getpalette()[: 3 * colours], np.uint8).reshape(-1, 3)
@@ -408,7 +410,7 @@ def pngs():
     yield "png/grey-4-trns.png", png(grey >> 4, GREY, 4, before_idat=[(b"tRNS", struct.pack(">H", sky_grey_4))])
     yield "png/rgb-8-trns.png", png(rgb, RGB, before_idat=[(b"tRNS", struct.pack(">3H", *SKY))])
     indices, palette = quantized(image, 16)
-    alphas = bytes(range(0, 256, 32))  # the last eight colours have none and are opaque
+    alphas = bytes(range(0, 256, 32))  # the last eight colours have no alpha and are opaque
     trns = [(b"tRNS", alphas)]
     yield "png/palette-4-trns.png", png(indices, PALETTE, 4, palette=palette, before_idat=trns)
 
@@ -417,7 +419,7 @@ def pngs():
     yield "png/interlaced-grey-1.png", png(grey >> 7, GREY, 1, interlaced=True)
     yield "png/interlaced-palette-4.png", png(indices, PALETTE, 4, palette=palette, interlaced=True)
     yield "png/interlaced-7x5.png", png(np.asarray(image.resize((7, 5))), RGB, interlaced=True)
-    # Coarse noise, so that the order of the passes shows.
+    # Coarse noise makes the order of the passes visible.
     noise = np.random.default_rng(7).integers(0, 256, (60, 24, 3), dtype=np.uint8).repeat(2, axis=0).repeat(2, axis=1)
     yield "png/tall.png", png(noise, RGB)
     for name, orientation in (("turned", 6), ("mirrored", 7)):
@@ -489,7 +491,7 @@ def gifs():
     yield "gif/two-colours.gif", gif(image.quantize(2, dither=Image.Dither.NONE))
     frames = [paletted.transpose(Image.Transpose.ROTATE_180), image.convert("L")]
     yield "gif/animated.gif", gif(paletted, save_all=True, append_images=frames, duration=100, loop=0)
-    # With a transparent colour: without one Pillow shows the background colour outside the frame, browsers nothing.
+    # Without a transparent colour, Pillow paints the background colour outside the frame, but browsers paint nothing.
     data = bytearray(gif(paletted, transparency=paletted.getpixel((35, 35))))
     frame = data.index(b"\x2c\0\0\0\0" + struct.pack("<HH", WIDTH_PX, HEIGHT_PX))
     data[6:10] = struct.pack("<HH", WIDTH_PX + 60, HEIGHT_PX + 100)
@@ -504,7 +506,7 @@ BI_RGB, BI_RLE8, BI_RLE4, BI_BITFIELDS = 0, 1, 2, 3
 
 
 def bmp(rows, width, height, bits, *, palette=None, compression=BI_RGB, masks=None, top_down=False):
-    """A BMP of rows of bytes, given from the top; `masks` make the header a BITMAPV4HEADER."""
+    """A BMP of rows of bytes, top row first. With `masks`, its header is a BITMAPV4HEADER."""
     if compression in (BI_RLE8, BI_RLE4):
         body = rows
     else:
@@ -523,7 +525,7 @@ def bmp(rows, width, height, bits, *, palette=None, compression=BI_RGB, masks=No
 
 
 def run_lengths(indices, pack):
-    """RLE8 or RLE4: `pack(value)` gives the byte of a run. From the bottom, ends with the end-of-bitmap mark."""
+    """`indices` in RLE8 or RLE4, bottom row first, with an end-of-bitmap mark. `pack(index)` is the byte of a run."""
     out = b""
     for row in indices[::-1].tolist():
         x = 0
@@ -565,7 +567,7 @@ def bmps():
     masks = (0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000)
     rows = [r.tobytes() for r in bgra]
     yield "bmp/rgba-32.bmp", bmp(rows, width, height, 32, compression=BI_BITFIELDS, masks=masks)
-    # Only samples that are the same 8 bits whether v * 255 / 31 is rounded or cut off: decoders do either.
+    # Only values for which v * 255 / 31 gives the same 8 bits rounded and truncated, as decoders do either.
     exact = np.array([v for v in range(32) if v * 255 // 31 == (v * 510 + 31) // 62])
     five = exact[np.abs(exact[:, None] - (rgb.reshape(1, -1) >> 3)).argmin(axis=0)].reshape(rgb.shape).astype(np.uint16)
     rows = [r.astype("<u2").tobytes() for r in five[:, :, 0] << 10 | five[:, :, 1] << 5 | five[:, :, 2]]
@@ -584,7 +586,7 @@ def tiff_page(
     samples, photometric, depth=8, *, order="<", compression=DEFLATE, predictor=1, tile_px=None, planar=False,
     extra=None, palette=None, more=(),
 ):  # fmt: skip
-    """A page of `tiff`: its tags, without the places of the strips or tiles, and the strips or tiles themselves."""
+    """A page for `tiff`: its tags without the offsets of the strips or tiles, and the strips or tiles themselves."""
     height, width = samples.shape[:2]
     samples = samples.reshape(height, width, -1)
     channels = samples.shape[2]
@@ -633,12 +635,12 @@ def tiff_page(
 
 
 def tiff(*pages, order="<", big=False):
-    """A TIFF (or BigTIFF) of `tiff_page`s."""
+    """A TIFF, or with `big` a BigTIFF, of pages from `tiff_page`."""
     word, entry, inline = ("Q", "HHQ", 8) if big else ("I", "HHI", 4)
     count = "Q" if big else "H"
     mark = b"II" if order == "<" else b"MM"
     out = bytearray(mark + (struct.pack(order + "HHHQ", 43, 8, 0, 0) if big else struct.pack(order + "HI", 42, 0)))
-    link = len(out) - inline  # where the place of the next directory goes
+    link = len(out) - inline  # position of the offset of the next directory
     for tags, blocks in pages:
         places = []
         for block in blocks:
@@ -674,7 +676,7 @@ def pillow_tiff(image, **options):
 
 
 def tiffcp(data, *arguments):
-    """`data` written anew by tiffcp."""
+    """`data` rewritten by tiffcp with these arguments."""
     source, target = OUT / "in.tif", OUT / "out.tif"
     source.write_bytes(data)
     try:

@@ -1,4 +1,4 @@
-"""OpenCV: every pixel decoded, then the mean of the pixels under each output pixel."""
+"""OpenCV: full decode, then the mean of the pixels under each output pixel."""
 
 import cv2
 

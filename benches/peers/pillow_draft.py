@@ -1,4 +1,4 @@
-"""Pillow: decoded at a DCT scale that leaves at least twice the target, as pixpipe does it, then Lanczos."""
+"""Pillow: decode at a DCT scale that leaves at least twice the target (as pixpipe does), then Lanczos."""
 
 from PIL import Image
 

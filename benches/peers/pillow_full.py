@@ -1,4 +1,4 @@
-"""Pillow: every pixel decoded, then Lanczos."""
+"""Pillow: full decode, then Lanczos."""
 
 from PIL import Image
 

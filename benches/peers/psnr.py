@@ -1,4 +1,4 @@
-"""`psnr.py REFERENCE_FOLDER FOLDER...`: for each folder its mean PSNR in dB over the files that both hold, RGB."""
+"""`psnr.py REFERENCE_FOLDER FOLDER...` prints the mean PSNR in dB (RGB) of each folder over the reference's files."""
 
 import sys
 from math import log10

@@ -1,4 +1,4 @@
-// sharp: `sharp.mjs jpg|png OUTPUT_FOLDER PHOTO...`, one output a photo. Prints its version. Run where it is installed.
+// `sharp.mjs jpg|png OUTPUT_FOLDER PHOTO...` makes an output a photo, prints versions. Run in the folder with sharp.
 import { createRequire } from "node:module";
 import { join, parse } from "node:path";
 

@@ -1,4 +1,4 @@
-"""libvips through pyvips: its own thumbnail operation, which loads JPEG at a DCT scale."""
+"""pyvips: the thumbnail operation of libvips, which decodes JPEG at a DCT scale."""
 
 import pyvips
 

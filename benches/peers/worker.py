@@ -1,7 +1,4 @@
-"""What the workers in Python share: `WORKER.py jpg|png OUTPUT_FOLDER PHOTO...`, one output a photo.
-
-Prints its version. Without photos: the cost of starting.
-"""
+"""Shared by the Python workers: `WORKER.py jpg|png OUTPUT_FOLDER PHOTO...` makes an output a photo, prints versions."""
 
 import sys
 from pathlib import Path
@@ -28,6 +25,6 @@ def pillow_fit(image, output):
     if image.mode != "RGB":
         image = image.convert("RGB")
     small = ImageOps.fit(image, (SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
-    # "info" still holds the photo's profile; outputs carry none.
+    # Outputs have no profile; `info` still holds the photo's.
     small.info.clear()
     small.save(output, **({"quality": QUALITY} if is_jpeg(output) else {}))

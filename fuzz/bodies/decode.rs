@@ -1,20 +1,22 @@
-//! What holds for any bytes in the place of an image. Shared by the fuzz target and the tests.
+//! The fuzz target `decode`: properties of any bytes in the place of an image. Shared with the tests.
 //!
-//! An input is [`SETTINGS_BYTES`] bytes that choose the settings, and then the file.
+//! An input starts with [`SETTINGS_BYTES`] bytes that choose the settings; the file follows.
 
-use pixpipe::codec::Codecs;
-use pixpipe::geometry::{Fit, Size};
-use pixpipe::render::{Plan, Renderer};
-use pixpipe::spec::{Color, Decode, Encoding, Filter, Rgb, Spec, Subsampling};
+use std::sync::Arc;
 
-/// How many bytes choose the settings.
+use pixpipe_pixels::codec::Codecs;
+use pixpipe_pixels::geometry::{Fit, Size};
+use pixpipe_pixels::render::{Plan, Renderer};
+use pixpipe_pixels::spec::{Color, Decode, Encoding, Filter, Rgb, Spec, Subsampling};
+
+/// Number of bytes that choose the settings.
 pub(crate) const SETTINGS_BYTES: usize = 6;
-/// `MAX_SOURCE_PIXELS` here: enough for every seed, and soon decoded.
+/// The limit of pixels: enough for every seed, and quickly decoded.
 const MAX_PIXELS: u64 = 1 << 20;
-/// What admission would let pass: a source that asks for more is not rendered.
+/// The limit of memory, as of admission: a source that needs more is not rendered.
 const MAX_MEMORY_BYTES: u64 = 256 << 20;
 
-/// What became of an input.
+/// The end of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Every output was made and has its size.
@@ -26,36 +28,27 @@ pub(crate) enum Verdict {
 /// Makes the outputs of `input` as the program does.
 ///
 /// # Errors
-/// What is wrong with an output, or with how the file was refused.
+/// A fault of an output, or of how the file was refused.
 ///
 /// # Panics
-/// Where a codec does.
+/// If a codec panics.
 pub(crate) fn run(renderer: &mut Renderer, input: &[u8]) -> Result<Verdict, String> {
     let Some((settings, file)) = input.split_first_chunk() else { return Ok(Verdict::Refused) };
-    let spec = spec(*settings);
-    let Ok(plan) = Plan::read(file, &spec, MAX_PIXELS) else { return Ok(Verdict::Refused) };
+    let spec = Arc::new(spec(*settings));
+    let Ok(plan) = Plan::read(file, Arc::clone(&spec), MAX_PIXELS) else { return Ok(Verdict::Refused) };
     if plan.header().size.pixels() > MAX_PIXELS {
-        return Err(format!("{} pixels were let pass", plan.header().size));
+        return Err(format!("{} pixels were accepted", plan.header().size));
     }
     if plan.memory_bytes() > MAX_MEMORY_BYTES {
         return Ok(Verdict::Refused);
     }
-    let outputs = match renderer.render(file, &plan, &spec, &spec.sizes) {
-        Ok(made) => made.outputs,
-        Err(error) if error.to_string().is_empty() => return Err("refused without a word".to_owned()),
+    let files = match renderer.render(file, &plan, &spec.sizes) {
+        Ok(made) => made.files,
+        Err(error) if error.to_string().is_empty() => return Err("refused without a reason".to_owned()),
         Err(_) => return Ok(Verdict::Refused),
     };
-    let made: Vec<Size> = outputs.iter().map(|(size, _)| *size).collect();
-    if made != spec.sizes {
-        return Err(format!("{made:?} instead of {:?}", spec.sizes));
-    }
-    for (size, output) in &outputs {
-        let actual = size_of(output, spec.encoding)?;
-        if actual != *size {
-            return Err(format!("an output of {actual} instead of {size}"));
-        }
-    }
-    Ok(Verdict::Rendered)
+    let actual = files.iter().map(|file| size_of(file, spec.encoding)).collect::<Result<Vec<_>, _>>()?;
+    if actual == spec.sizes { Ok(Verdict::Rendered) } else { Err(format!("{actual:?} instead of {:?}", spec.sizes)) }
 }
 
 fn spec([shape, filter, width, height, background, second]: [u8; SETTINGS_BYTES]) -> Spec {
@@ -68,9 +61,8 @@ fn spec([shape, filter, width, height, background, second]: [u8; SETTINGS_BYTES]
     }
     Spec {
         sizes,
-        fit: [Fit::Cover, Fit::Contain, Fit::Stretch][usize::from(shape % 3)],
-        filter: [Filter::Box, Filter::Bilinear, Filter::Hamming, Filter::Bicubic, Filter::Lanczos3]
-            [usize::from(filter % 5)],
+        fit: Fit::ALL[usize::from(shape % 3)],
+        filter: Filter::ALL[usize::from(filter % 5)],
         decode: if shape & 0x10 == 0 { Decode::Fast } else { Decode::Exact },
         color: if shape & 0x20 == 0 { Color::Srgb } else { Color::Ignore },
         background: Rgb([background, background.wrapping_mul(3), 255 - background]),
@@ -80,7 +72,7 @@ fn spec([shape, filter, width, height, background, second]: [u8; SETTINGS_BYTES]
             2 => Encoding::Webp,
             _ => Encoding::Jpeg {
                 quality: background % 100 + 1,
-                subsampling: if filter & 0x80 == 0 { Subsampling::Half } else { Subsampling::None },
+                subsampling: if filter & 0x80 == 0 { Subsampling::S420 } else { Subsampling::S444 },
             },
         },
     }

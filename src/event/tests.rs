@@ -35,7 +35,8 @@ fn bridge_event(detail_type: &str, key: &str) -> Value {
     json!({
         "version": "0", "source": "aws.s3", "detail-type": detail_type, "account": "123456789012",
         "detail": {"version": "0", "bucket": {"name": "photos"}, "reason": "PutObject",
-                   "object": {"key": key, "size": 5, "etag": "b1946ac92492d2347c6235b4d2611184", "sequencer": "00617F08299329D189"}}
+                   "object": {"key": key, "size": 5, "etag": "b1946ac92492d2347c6235b4d2611184",
+                              "sequencer": "00617F08299329D189"}}
     })
 }
 
@@ -48,25 +49,66 @@ fn every_shape_is_read() {
         ("notification", notification.to_string(), vec!["/Records/0 work photos a b+.jpg"]),
         ("lone record", s3_record("a").to_string(), vec![" work photos a"]),
         ("no records", json!({"Records": []}).to_string(), vec![]),
-        ("minimal", r#"{"Records":[{"s3":{"bucket":{"name":"b"},"object":{"key":"k%20k"}}}]}"#.into(), vec!["/Records/0 work b k k"]),
+        (
+            "minimal",
+            r#"{"Records":[{"s3":{"bucket":{"name":"b"},"object":{"key":"k%20k"}}}]}"#.into(),
+            vec!["/Records/0 work b k k"],
+        ),
         ("eventbridge: the key is raw", bridge.to_string(), vec![" work photos a+b%2B.jpg"]),
         ("sns of a notification", sns(&notification).to_string(), vec!["/Message/Records/0 work photos a b+.jpg"]),
         ("sns of eventbridge", sns(&bridge).to_string(), vec!["/Message work photos a+b%2B.jpg"]),
-        ("sqs, body as text", json!([{"messageId": "1", "body": notification.to_string()}]).to_string(), vec!["/0/body/Records/0 work photos a b+.jpg"]),
-        ("sqs, body as object", json!([{"messageId": "1", "body": bridge}]).to_string(), vec!["/0/body work photos a+b%2B.jpg"]),
-        ("sqs, sns inside", json!([{"messageId": "1", "body": sns(&notification).to_string()}]).to_string(), vec!["/0/body/Message/Records/0 work photos a b+.jpg"]),
-        ("sqs, ReceiveMessage", json!({"MessageId": "1", "Body": notification.to_string()}).to_string(), vec!["/Body/Records/0 work photos a b+.jpg"]),
-        ("lambda", json!({"Records": [{"eventSource": "aws:sqs", "body": notification.to_string()}]}).to_string(), vec!["/Records/0/body/Records/0 work photos a b+.jpg"]),
+        (
+            "sqs, body as text",
+            json!([{"messageId": "1", "body": notification.to_string()}]).to_string(),
+            vec!["/0/body/Records/0 work photos a b+.jpg"],
+        ),
+        (
+            "sqs, body as object",
+            json!([{"messageId": "1", "body": bridge}]).to_string(),
+            vec!["/0/body work photos a+b%2B.jpg"],
+        ),
+        (
+            "sqs, sns inside",
+            json!([{"messageId": "1", "body": sns(&notification).to_string()}]).to_string(),
+            vec!["/0/body/Message/Records/0 work photos a b+.jpg"],
+        ),
+        (
+            "sqs, ReceiveMessage",
+            json!({"MessageId": "1", "Body": notification.to_string()}).to_string(),
+            vec!["/Body/Records/0 work photos a b+.jpg"],
+        ),
+        (
+            "lambda",
+            json!({"Records": [{"eventSource": "aws:sqs", "body": notification.to_string()}]}).to_string(),
+            vec!["/Records/0/body/Records/0 work photos a b+.jpg"],
+        ),
         ("bucket and key: raw", json!({"bucket": "b", "key": "a+b%2B"}).to_string(), vec![" work b a+b%2B"]),
         ("s3 reader", json!([{"Key": "a+b", "Size": 7, "Etag": "\"e\""}]).to_string(), vec!["/0 work fallback a+b"]),
-        ("batcher", json!({"Items": [{"Key": "k"}], "BatchInput": {"bucket": "given"}}).to_string(), vec!["/Items/0 work given k"]),
-        ("batcher without input", json!({"Items": [{"Key": "k"}, "s3://b/k"]}).to_string(), vec!["/Items/0 work fallback k", "/Items/1 work b k"]),
+        (
+            "batcher",
+            json!({"Items": [{"Key": "k"}], "BatchInput": {"bucket": "given"}}).to_string(),
+            vec!["/Items/0 work given k"],
+        ),
+        (
+            "batcher without input",
+            json!({"Items": [{"Key": "k"}, "s3://b/k"]}).to_string(),
+            vec!["/Items/0 work fallback k", "/Items/1 work b k"],
+        ),
         ("uri", json!("s3://b/a/b+c%20").to_string(), vec![" work b a/b+c%20"]),
         ("bare uri", "s3://b/a".into(), vec![" work b a"]),
         ("a whole batch as text", json!(notification.to_string()).to_string(), vec!["/Records/0 work photos a b+.jpg"]),
-        ("arrays in arrays", json!([[notification, "s3://b/k"], [[bridge]]]).to_string(),
-            vec!["/0/0/Records/0 work photos a b+.jpg", "/0/1 work b k", "/1/0/0 work photos a+b%2B.jpg"]),
-        ("minio", json!({"eventSource": "minio:s3", "eventName": "s3:ObjectCreated:Put", "s3": {"bucket": {"name": "b"}, "object": {"key": "k"}}}).to_string(), vec![" work b k"]),
+        (
+            "arrays in arrays",
+            json!([[notification, "s3://b/k"], [[bridge]]]).to_string(),
+            vec!["/0/0/Records/0 work photos a b+.jpg", "/0/1 work b k", "/1/0/0 work photos a+b%2B.jpg"],
+        ),
+        (
+            "minio",
+            json!({"eventSource": "minio:s3", "eventName": "s3:ObjectCreated:Put",
+                         "s3": {"bucket": {"name": "b"}, "object": {"key": "k"}}})
+            .to_string(),
+            vec![" work b k"],
+        ),
     ];
     for (label, text, expected) in cases {
         assert_eq!(read(&text), expected, "{label}");
@@ -235,9 +277,10 @@ fn of_two_entries_for_one_object_the_later_event_stays() {
         ("unknown order", object(Some(1), None), object(Some(2), Some("01")), None),
         ("same size", object(Some(1), None), object(Some(1), None), Some(1)),
     ];
+    let elsewhere = Destination { bucket: BucketName::parse("out").expect("a name"), prefix: String::new() };
     for (label, first, second, kept_size) in cases {
         let entries = [first, second].map(|object| Entry { pointer: String::new(), kind: EntryKind::Work(object) });
-        let selected = select(entries.into(), |_| false);
+        let selected = select(entries.into(), &elsewhere);
         let [Entry { kind: EntryKind::Work(kept), .. }, Entry { kind: EntryKind::Skip { reason, .. }, .. }] =
             selected.as_slice()
         else {
@@ -292,7 +335,10 @@ proptest! {
     }
 
     #[test]
-    fn any_mix_keeps_every_key(keys in prop::collection::vec("\\PC{1,40}", 0..8), shapes in prop::collection::vec(0_u8..6, 8)) {
+    fn any_mix_keeps_every_key(
+        keys in prop::collection::vec("\\PC{1,40}", 0..8),
+        shapes in prop::collection::vec(0_u8..6, 8),
+    ) {
         let batch: Vec<Value> = keys.iter().zip(&shapes).map(|(key, shape)| {
             let encoded = ObjectKey::parse(key).expect("short").form_encoded();
             let notification = json!({"Records": [s3_record(&encoded)]});

@@ -1,12 +1,15 @@
 //! A record's line in the log.
+//!
+//! The line is also a protocol: a child process reports its record by it (`batch::isolated`), so every field that is
+//! written here is read back here.
 
 use std::time::Duration;
 
+use pixpipe_pixels::codec::Format;
 use serde_json::{Map, Value, json};
 
-use super::{Facts, FailReason, Outcome, Status};
-use crate::codec::Format;
-use crate::event::SkipReason;
+use super::{Facts, Outcome, Status};
+use crate::reason::{FailReason, SkipReason};
 
 impl Outcome {
     /// The log line: one JSON document.
@@ -53,7 +56,7 @@ impl Outcome {
         Value::Object(line)
     }
 
-    /// What a log line says of its record; nothing where it is none.
+    /// The end of the record that a log line tells of; `None` if the line is no record's.
     #[must_use]
     pub fn from_json(line: &Value) -> Option<(Status, Facts)> {
         let text = |name: &str| line.get(name).and_then(Value::as_str);
@@ -92,16 +95,16 @@ impl Outcome {
     /// The log line for people.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let what = match &self.object {
+        let name = match &self.object {
             Some(object) => format!("s3://{}/{}", object.bucket, object.key.as_str().escape_debug()),
             None => format!("entry {}", self.pointer),
         };
         let status = self.status.as_str();
         match &self.status {
-            Status::Written => format!("{status:<8}{what} -> {}", self.facts.outputs.join(", ").escape_debug()),
-            Status::Skipped(reason) => format!("{status:<8}{what}: {}", reason.as_str()),
+            Status::Written => format!("{status:<8}{name} -> {}", self.facts.outputs.join(", ").escape_debug()),
+            Status::Skipped(reason) => format!("{status:<8}{name}: {}", reason.as_str()),
             Status::Failed { reason, detail } => {
-                format!("{status:<8}{what}: {}: {}", reason.as_str(), detail.escape_debug())
+                format!("{status:<8}{name}: {}: {}", reason.as_str(), detail.escape_debug())
             }
         }
     }
@@ -116,7 +119,6 @@ fn milliseconds(duration: Duration) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::FailReason;
 
     #[test]
     fn a_line_has_what_is_known() {

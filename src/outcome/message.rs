@@ -2,8 +2,17 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{FailReason, Outcome, Status};
-use crate::handback::Message;
+use super::{Outcome, Status};
+use crate::reason::FailReason;
+
+/// A message to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its text.
+    pub body: String,
+    /// How long it stays hidden: 0..=900 s.
+    pub delay_seconds: u16,
+}
 
 /// The queue that a record is handed back to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,15 +25,15 @@ pub enum Queue {
 
 /// The longest time that SQS hides a message.
 const MAX_DELAY_SECONDS: u16 = 900;
-/// How long a record is hidden that failed for the first time; each further time twice as long.
+/// The delay after the first failure; it doubles with each further one.
 const FIRST_DELAY_SECONDS: u16 = 15;
 
 impl Outcome {
-    /// The queue that the record belongs into and the message for it; nothing where the record has come to its end.
+    /// The queue that the record goes to, and the message; `None` if the record has come to its end.
     ///
-    /// The message is a minimal S3 notification, which is accepted again. What named no object comes back as it was
-    /// received, as the member `entry`. Before a retry, a store that does not answer is given time; an interrupted record
-    /// is not delayed.
+    /// The message is a minimal S3 notification, which is accepted again. An entry that named no object comes back as
+    /// it was received, as the member `entry`. A retry is delayed if the store did not answer or other tasks were in
+    /// the way; an interrupted record is not.
     #[must_use]
     pub fn hand_back(&self, max_attempts: u32) -> Option<(Queue, Message)> {
         let Status::Failed { reason, .. } = &self.status else { return None };
@@ -67,8 +76,9 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{self, Entry, EntryKind, SkipReason};
+    use crate::event::{self, Entry, EntryKind};
     use crate::object::{BucketName, ObjectKey, SourceObject};
+    use crate::reason::SkipReason;
 
     #[test]
     fn what_is_handed_back_is_accepted_again() {

@@ -1,8 +1,8 @@
 //! Folders as buckets: `PATH/<bucket>/<key>`, for trying it without AWS.
 //!
-//! What S3 keeps as metadata lies in `PATH/.pixpipe/<bucket>/<key>.json`, with the `ETag` of the file it belongs to: a
-//! sidecar that belongs to another file says nothing. Files come into being by renaming, under a lock of the bucket, so
-//! that no partial file is ever visible and of two writers one sees the other.
+//! The metadata of S3 lies in sidecars, `PATH/.pixpipe/<bucket>/<key>.json`, with the `ETag` of the file that each
+//! belongs to: a sidecar of another file is ignored. Files appear by renaming, under a lock of the bucket, so no
+//! partial file is ever visible, and of two writers one sees the other.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
@@ -11,29 +11,29 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Download, Fetch, Origin, Output, OutputHead, Store, StoreError, Written};
+use super::{Condition, Download, Fetched, Origin, Output, OutputHead, Store, StoreError, Written};
 use crate::object::{BucketName, ObjectKey};
 
 /// Holds sidecars, locks and files that are not complete yet.
 const OWN_FOLDER: &str = ".pixpipe";
-/// The limit of the common Linux file systems on a name, less what is put behind it.
+/// The limit of the common Linux file systems on a name, less room for the endings that are put behind it.
 const MAX_NAME_BYTES: usize = 240;
 
 /// Folders under one path.
 #[derive(Debug)]
-pub struct DirStore {
+pub(crate) struct DirStore {
     root: PathBuf,
 }
 
 /// A file that was opened and not read yet.
 #[derive(Debug)]
-pub struct OpenFile {
+pub(crate) struct OpenFile {
     file: File,
     etag: String,
     length_bytes: u64,
 }
 
-/// What is kept beside an output.
+/// The metadata of an output.
 #[derive(Debug, Serialize, Deserialize)]
 struct Sidecar {
     etag: String,
@@ -46,7 +46,7 @@ struct Sidecar {
 impl DirStore {
     /// The folders under `root`.
     #[must_use]
-    pub const fn new(root: PathBuf) -> Self {
+    pub(crate) const fn new(root: PathBuf) -> Self {
         Self { root }
     }
 
@@ -68,7 +68,7 @@ impl DirStore {
             Err(error) => return Err(refusal(&path, &error)),
         };
         let etag = etag(&metadata);
-        // A sidecar that is missing or unreadable says nothing: the output is made again.
+        // If the sidecar is missing or unreadable, the output is made again.
         let sidecar = fs::read(self.sidecar_path(bucket, key)?).ok();
         let sidecar = sidecar.and_then(|json| serde_json::from_slice::<Sidecar>(&json).ok());
         let sidecar = sidecar.filter(|sidecar| sidecar.etag == etag);
@@ -102,7 +102,7 @@ impl DirStore {
         if !holds {
             return Ok(Written::Raced);
         }
-        // One name is enough: whoever holds the lock is alone, and what a killed process left is overwritten.
+        // One name is enough: the holder of the lock is alone, and the file that a killed process left is overwritten.
         let pending = own.join(format!("{}.pending", output.bucket));
         write_file(&pending, &output.bytes).map_err(at(&pending))?;
         let etag = etag(&fs::metadata(&pending).map_err(at(&pending))?);
@@ -127,7 +127,7 @@ fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// What changes when a file is replaced or written to.
+/// A text that changes if a file is replaced or written to.
 fn etag(metadata: &Metadata) -> String {
     let Ok(changed) = metadata.modified().map(|time| time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default())
     else {
@@ -140,16 +140,19 @@ fn etag(metadata: &Metadata) -> String {
 fn below(root: &Path, bucket: &BucketName, key: &ObjectKey) -> Result<PathBuf, StoreError> {
     let refuse = |why: &str| StoreError::InvalidKey(format!("the key \"{}\" {why}", key.as_str().escape_debug()));
     if bucket.as_str().starts_with('.') || bucket.as_str().contains('/') {
-        return Err(StoreError::InvalidKey(format!("the bucket \"{bucket}\" is no folder's name")));
+        return Err(StoreError::InvalidKey(format!("the bucket \"{bucket}\" cannot be used as a folder name")));
     }
     let mut path = root.join(bucket.as_str());
     for name in key.as_str().split('/') {
         match name {
-            "" => return Err(refuse("is no path of a file: it begins or ends with a slash, or has two in a row")),
+            "" => return Err(refuse("is not a valid file path: it begins or ends with a slash, or has two in a row")),
             "." | ".." => return Err(refuse("would leave its folder")),
             name if name.contains('\0') => return Err(refuse("has a NUL")),
             name if name.len() > MAX_NAME_BYTES => {
-                return Err(refuse(&format!("has a name of {} bytes, files have {MAX_NAME_BYTES}", name.len())));
+                return Err(refuse(&format!(
+                    "has a name of {} bytes, the limit of a file name is {MAX_NAME_BYTES}",
+                    name.len()
+                )));
             }
             name => path.push(name),
         }
@@ -208,18 +211,18 @@ impl Store for DirStore {
         bucket: &BucketName,
         key: &ObjectKey,
         unless: Option<&str>,
-    ) -> Result<Fetch<OpenFile>, StoreError> {
+    ) -> Result<Fetched<OpenFile>, StoreError> {
         let path = self.object_path(bucket, key)?;
         let file = File::open(&path).map_err(|error| refusal(&path, &error))?;
         let metadata = file.metadata().map_err(|error| refusal(&path, &error))?;
         if !metadata.is_file() {
-            return Err(StoreError::InvalidKey(format!("{} is no file", path.display())));
+            return Err(StoreError::InvalidKey(format!("{} is not a file", path.display())));
         }
         let etag = etag(&metadata);
         if unless == Some(etag.as_str()) {
-            return Ok(Fetch::NotModified);
+            return Ok(Fetched::NotModified);
         }
-        Ok(Fetch::Found(OpenFile { file, etag, length_bytes: metadata.len() }))
+        Ok(Fetched::new(key, OpenFile { file, etag, length_bytes: metadata.len() }))
     }
 
     async fn put(&self, output: Output, condition: &Condition) -> Result<Written, StoreError> {
@@ -273,6 +276,6 @@ mod tests {
         assert_eq!(fs::read(root.path().join("out/a/b.jpg")).expect("there"), [3]);
         fs::write(root.path().join("out/a/b.jpg"), [9, 9]).expect("writable");
         let head = store.read_head(&bucket, &key).expect("readable").expect("there");
-        assert_eq!((head.source_etag, head.spec), (None, None), "a sidecar of another file says nothing");
+        assert_eq!((head.source_etag, head.spec), (None, None), "a sidecar of another file is ignored");
     }
 }

@@ -1,4 +1,4 @@
-//! S3, and what speaks its protocol: the only user of `aws_sdk_s3`.
+//! S3, and servers that speak its protocol: the only user of `aws_sdk_s3`.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ServerSideEncryption};
 use aws_smithy_types::timeout::TimeoutConfig;
 use md5::{Digest, Md5};
 
-use super::{Condition, Download, Fetch, Origin, Output, OutputHead, Store, StoreError, Written};
+use super::{Condition, Download, Fetched, Origin, Output, OutputHead, Store, StoreError, Written};
 use crate::object::{BucketName, ObjectKey};
 
 mod wire {
@@ -21,29 +21,30 @@ mod wire {
 
     use std::time::Duration;
 
-    /// One attempt to upload an output: 48 MiB, the largest, at 2 MiB/s. The SDK counts the sending of the body into the
-    /// time until the first byte of the answer.
+    /// One attempt to upload an output: 48 MiB, the largest, at 2 MiB/s. The SDK counts the sending of the body into
+    /// the time until the first byte of the answer.
     pub(super) const UPLOAD: Duration = Duration::from_secs(24);
-    /// A download without a byte for so long has broken off.
+    /// A download without a byte for this long has broken off.
     pub(super) const STALL: Duration = Duration::from_secs(5);
-    /// The slowest download that is waited for; a Fargate task of a quarter CPU gets some 10 MB/s.
+    /// The slowest download that is accepted; a Fargate task of a quarter CPU gets some 10 MB/s.
     pub(super) const SLOWEST_BYTES_PER_SECOND: u64 = 256 * 1024;
-    /// What every download has, however small.
-    pub(super) const DOWNLOAD: Duration = Duration::from_secs(10);
+    /// Base allowance of every download, on top of its size.
+    pub(super) const BASE_DOWNLOAD: Duration = Duration::from_secs(10);
 }
 
 /// Buckets of S3.
 #[derive(Debug)]
-pub struct S3Store {
+pub(crate) struct S3Store {
     client: Client,
     /// Whether the store refused conditional writes as not implemented.
     unconditional: Cell<bool>,
 }
 
 impl S3Store {
-    /// A client that shares connections and credentials with whatever else was made of `config`; no request is sent here.
+    /// A client that shares connections and credentials with every other one that was made from `config`; no request is
+    /// sent here.
     #[must_use]
-    pub fn new(config: &SdkConfig) -> Self {
+    pub(crate) fn new(config: &SdkConfig) -> Self {
         let builder = aws_sdk_s3::config::Builder::from(config).force_path_style(!is_aws(endpoint(config).as_deref()));
         Self { client: Client::from_conf(builder.build()), unconditional: Cell::new(false) }
     }
@@ -63,7 +64,7 @@ fn endpoint(config: &SdkConfig) -> Option<String> {
         .or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
-/// Whether buckets are names of hosts there.
+/// Whether a bucket is part of the host's name there.
 fn is_aws(endpoint: Option<&str>) -> bool {
     let Some(endpoint) = endpoint else { return true };
     let host = endpoint.split("://").nth(1).unwrap_or(endpoint).split(['/', ':']).next().unwrap_or_default();
@@ -72,7 +73,7 @@ fn is_aws(endpoint: Option<&str>) -> bool {
 
 /// An answer with a source, its body not yet read.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     etag: String,
     length_bytes: u64,
     /// Whether the SDK compares the body with a checksum of the whole object.
@@ -101,7 +102,7 @@ impl Answer {
         }
     }
 
-    /// The MD5 of the body, where the `ETag` is that: of objects of one part that are not encrypted with a key of KMS
+    /// The MD5 of the body, if the `ETag` is that: of objects of one part that are not encrypted with a key of KMS
     /// or of the caller ("Checking object integrity" in S3's user guide).
     fn md5(&self) -> Option<String> {
         let is_hash = self.etag.len() == 32 && self.etag.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -125,14 +126,14 @@ impl Download for Answer {
     }
 
     async fn bytes(mut self) -> Result<Vec<u8>, StoreError> {
-        let deadline = wire::DOWNLOAD + Duration::from_secs(self.length_bytes / wire::SLOWEST_BYTES_PER_SECOND);
+        let deadline = wire::BASE_DOWNLOAD + Duration::from_secs(self.length_bytes / wire::SLOWEST_BYTES_PER_SECOND);
         let expected_md5 = if self.is_checked { None } else { self.md5() };
         let mut body = std::mem::take(&mut self.output.body);
         let read = async {
             let mut bytes = Vec::with_capacity(usize::try_from(self.length_bytes).unwrap_or(0));
             loop {
                 match tokio::time::timeout(wire::STALL, body.try_next()).await {
-                    Err(_) => return Err(format!("no byte came for {:?}", wire::STALL)),
+                    Err(_) => return Err(format!("no data received for {} s", wire::STALL.as_secs())),
                     Ok(Err(error)) => return Err(DisplayErrorContext(error).to_string()),
                     Ok(Ok(Some(chunk))) => bytes.extend_from_slice(&chunk),
                     Ok(Ok(None)) => return Ok(bytes),
@@ -141,16 +142,18 @@ impl Download for Answer {
         };
         let bytes = tokio::time::timeout(deadline, read)
             .await
-            .unwrap_or_else(|_| Err(format!("{} bytes took longer than {deadline:?}", self.length_bytes)))
+            .unwrap_or_else(|_| Err(format!("{} bytes took longer than {} s", self.length_bytes, deadline.as_secs())))
             .map_err(StoreError::BrokenDownload)?;
         if u64::try_from(bytes.len()) != Ok(self.length_bytes) {
             let (actual, expected) = (bytes.len(), self.length_bytes);
-            return Err(StoreError::BrokenDownload(format!("{actual} of {expected} bytes came")));
+            return Err(StoreError::BrokenDownload(format!("received {actual} of {expected} bytes")));
         }
         if let Some(expected) = expected_md5 {
             let actual: String = Md5::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
             if actual != expected {
-                return Err(StoreError::BrokenDownload(format!("the bytes have MD5 {actual}, stored was {expected}")));
+                return Err(StoreError::BrokenDownload(format!(
+                    "the bytes have the MD5 {actual}, the stored object has {expected}"
+                )));
             }
         }
         Ok(bytes)
@@ -181,7 +184,7 @@ impl Store for S3Store {
         bucket: &BucketName,
         key: &ObjectKey,
         unless: Option<&str>,
-    ) -> Result<Fetch<Answer>, StoreError> {
+    ) -> Result<Fetched<Answer>, StoreError> {
         let request = self
             .client
             .get_object()
@@ -190,8 +193,8 @@ impl Store for S3Store {
             .checksum_mode(ChecksumMode::Enabled)
             .set_if_none_match(unless.map(|etag| format!("\"{etag}\"")));
         match request.send().await {
-            Ok(output) => Ok(Fetch::Found(Answer::new(output))),
-            Err(error) if status(&error) == Some(304) => Ok(Fetch::NotModified),
+            Ok(output) => Ok(Fetched::new(key, Answer::new(output))),
+            Err(error) if status(&error) == Some(304) => Ok(Fetched::NotModified),
             Err(error) => Err(refusal(&error, &format!("reading s3://{bucket}/{key}"))),
         }
     }
@@ -255,7 +258,8 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
 }
 
-/// 412: the condition does not hold; 409: another conditional write is under way; 404: what was to be unchanged is gone.
+/// 412: the condition does not hold; 409: another conditional write is under way; 404: the object that was to be
+/// unchanged is gone.
 fn is_race<E: ProvideErrorMetadata>(error: &SdkError<E>, condition: &Condition) -> bool {
     match status(error) {
         Some(412 | 409) => true,
@@ -276,7 +280,7 @@ where
     };
     let text = text.trim_end().to_owned();
     match (status, error.code()) {
-        // The SDK makes no request of such a key: one of nothing but white space, say.
+        // The SDK refuses to make a request for such a key, for example one of white space alone.
         _ if matches!(error, SdkError::ConstructionFailure(_)) => StoreError::InvalidKey(text),
         (Some(404), _) => StoreError::NotFound(text),
         (Some(401 | 403), _) | (_, Some("ExpiredToken" | "InvalidToken" | "AuthorizationHeaderMalformed")) => {

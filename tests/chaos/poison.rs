@@ -1,16 +1,16 @@
-//! Files that end the whole process, spin, panic or eat memory: each costs itself alone.
+//! Files that kill the process, spin, panic or exhaust the memory. None of them affects another record.
 
 use hyper::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::faults::{self, Fault, Gate, Times};
-use crate::support::photos;
-use crate::support::run::{Finished, Pixpipe, text};
-use crate::support::s3::Upload;
-use crate::support::server::S3Server;
+use pixpipe_test_support::faults::{self, Fault, Gate, Times};
+use pixpipe_test_support::photos;
+use pixpipe_test_support::run::{Finished, Pixpipe, text};
+use pixpipe_test_support::s3::Upload;
+use pixpipe_test_support::server::S3Server;
 
-/// A bucket with two photos and a poisonous file between them.
+/// A server whose bucket `src` holds two photos and one file that triggers the fault `kind`.
 fn with_poison(kind: &str) -> S3Server {
     let server = S3Server::with_buckets();
     server.put("src", "a.jpg", Upload::of(photos::jpeg(64, 48, 1)));
@@ -21,7 +21,7 @@ fn with_poison(kind: &str) -> S3Server {
 
 const KEYS: [&str; 3] = ["a.jpg", "b-poison.jpg", "c.jpg"];
 
-/// All three, as if they had come back so often.
+/// The batch of all three, each with this number of attempts.
 fn batch(attempts: u32) -> Value {
     let record = |key| {
         json!({
@@ -37,9 +37,10 @@ fn run(server: &S3Server, attempts: u32) -> Pixpipe {
     Pixpipe::with_s3(server.endpoint()).with_queues().env("SIZES", "32").batch(&batch(attempts))
 }
 
-/// The photos are written, the poison is in the failed queue, and nothing else happened.
+/// Checks that both photos are written, that only the poison file is in the failed queue, and that nothing else was
+/// written or sent.
 #[track_caller]
-fn expect_only_poison_failed(server: &S3Server, finished: Finished, reason: &str, attempts: u32) {
+fn assert_only_poison_failed(server: &S3Server, finished: Finished, reason: &str, attempts: u32) {
     let finished = finished.expect_code(0);
     for key in ["a.jpg", "c.jpg"] {
         assert_ne!(text(&finished.record(key), "status"), "failed", "{key}");
@@ -55,45 +56,46 @@ fn expect_only_poison_failed(server: &S3Server, finished: Finished, reason: &str
 }
 
 #[test]
-fn a_file_that_crashes_the_process_ends_its_own_process_when_it_comes_back() {
+fn a_file_that_crashes_the_process_kills_only_its_child_process_when_it_is_retried() {
     let server = with_poison("crash");
     let first = run(&server, 0).env("CONCURRENCY", "1").run();
-    assert_eq!(first.code, None, "a signal ends the process\n{}", first.stdout);
+    assert_eq!(first.code, None, "a signal must end the process\n{}", first.stdout);
     assert_eq!((server.take_messages("retry"), server.take_messages("failed")), (vec![], vec![]));
 
     let second = run(&server, 1).run();
     let record = second.record("b-poison.jpg");
     assert!(text(&record, "detail").contains("SIGABRT"), "{record}");
-    expect_only_poison_failed(&server, second, "internal", 2);
+    assert_only_poison_failed(&server, second, "internal", 2);
 }
 
 #[test]
-fn a_file_that_eats_all_memory_ends_its_own_process_when_it_comes_back() {
+fn a_file_that_exhausts_the_memory_kills_only_its_child_process_when_it_is_retried() {
     let server = with_poison("eat-memory");
     let limit_kibibytes = 2 << 20;
     let first = run(&server, 0).limit_address_space(limit_kibibytes).run();
-    assert_eq!(first.code, None, "a signal ends the process\n{}", first.stdout);
+    assert_eq!(first.code, None, "a signal must end the process\n{}", first.stdout);
 
     let second = run(&server, 1).limit_address_space(limit_kibibytes).run();
-    expect_only_poison_failed(&server, second, "internal", 2);
+    assert_only_poison_failed(&server, second, "internal", 2);
 }
 
 #[test]
-fn a_file_that_makes_the_codec_panic_is_a_failure_at_once() {
+fn a_file_that_makes_the_codec_panic_fails_at_the_first_attempt() {
     let server = with_poison("panic");
-    expect_only_poison_failed(&server, run(&server, 0).run(), "internal", 1);
+    assert_only_poison_failed(&server, run(&server, 0).run(), "internal", 1);
 }
 
 #[test]
-fn a_file_that_spins_is_given_up_after_thirty_seconds_of_cpu_time() {
+fn a_file_that_spins_is_abandoned_at_the_limit_of_cpu_time() {
     let server = with_poison("spin");
     let finished = run(&server, 0).run();
-    assert!(text(&finished.record("b-poison.jpg"), "detail").contains("30 s of CPU time"), "{}", finished.stdout);
-    expect_only_poison_failed(&server, finished, "corrupt", 1);
+    let poison = finished.record("b-poison.jpg");
+    assert!(text(&poison, "detail").contains("given up after 5 s of CPU time"), "{}", finished.stdout);
+    assert_only_poison_failed(&server, finished, "corrupt", 1);
 }
 
 #[test]
-fn without_queues_the_exit_code_tells_of_the_culprit() {
+fn without_queues_the_exit_code_reports_the_failed_record() {
     let server = with_poison("crash");
     let run = run(&server, 1).without("RETRY_QUEUE_URL").without("FAILED_QUEUE_URL");
     let finished = run.run().expect_code(1);
@@ -102,7 +104,7 @@ fn without_queues_the_exit_code_tells_of_the_culprit() {
 }
 
 #[test]
-fn what_comes_back_is_made_as_it_would_be_the_first_time() {
+fn a_retried_record_gets_the_same_output_and_line_as_at_the_first_attempt() {
     let server = with_poison("crash");
     let first = run(&server, 0).batch(&json!(["s3://src/a.jpg"])).env("DEST_PREFIX", "first/").run().expect_code(0);
     let batch = json!({"Records": [batch(1)["Records"][0]]});
@@ -120,7 +122,7 @@ fn what_comes_back_is_made_as_it_would_be_the_first_time() {
 fn a_signal_while_decoding_does_not_wait_for_the_decoder() {
     let server = with_poison("spin");
     let gate = Gate::closed();
-    // By the time that a photo is about to be written, the file that spins is being decoded.
+    // When a photo is about to be written, the decoder is already at work on the file that spins.
     server.fault(faults::under(Method::PUT, "dest", ""), Times::Always, Fault::Hold(gate.clone()));
     let running = run(&server, 0).env("GRACE_SECONDS", "0").start();
     gate.wait_for(1);
@@ -133,7 +135,7 @@ fn a_signal_while_decoding_does_not_wait_for_the_decoder() {
 }
 
 #[test]
-fn a_signal_ends_the_process_of_a_record_that_came_back() {
+fn a_signal_ends_the_child_process_of_a_retried_record() {
     for (grace_seconds, signals) in [("0", 1), ("3600", 2)] {
         let server = with_poison("crash");
         let gate = Gate::closed();
@@ -154,7 +156,7 @@ fn a_signal_ends_the_process_of_a_record_that_came_back() {
             .map(|message| message["Records"][0]["pixpipe"]["attempts"].as_u64())
             .collect();
         attempts.sort_unstable();
-        // Only the first was begun.
+        // Only the first record was begun.
         assert_eq!(attempts, [Some(1), Some(1), Some(2)]);
         assert_eq!(server.keys("dest"), Vec::<String>::new());
     }

@@ -1,15 +1,15 @@
-//! The end of the process: what is unfinished goes back to a queue, in every order of signals and failures.
+//! Tests of handing back: unfinished records go to a queue, in every order of signals and failures.
 
 use hyper::Method;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::credentials::ContainerCredentials;
-use crate::support::faults::{self, Fault, Gate, Times};
-use crate::support::photos;
-use crate::support::run::{Finished, Pixpipe, Running, entries, text};
-use crate::support::s3::Upload;
-use crate::support::server::S3Server;
+use pixpipe_test_support::credentials::ContainerCredentials;
+use pixpipe_test_support::faults::{self, Fault, Gate, Times};
+use pixpipe_test_support::photos;
+use pixpipe_test_support::run::{Finished, Pixpipe, Running, entries, text};
+use pixpipe_test_support::s3::Upload;
+use pixpipe_test_support::server::S3Server;
 
 const PHOTOS: [&str; 3] = ["a.jpg", "b.jpg", "c.jpg"];
 const TRUNCATED: &str = "truncated.jpg";
@@ -29,25 +29,26 @@ fn run(server: &S3Server, keys: &[&str]) -> Pixpipe {
     Pixpipe::with_s3(server.endpoint()).with_queues().env("SIZES", "32").batch(&batch)
 }
 
-/// Every read of this photo loses its race: worth retrying, without the pauses of a store that does not answer.
-fn never_written(server: &S3Server, key: &str) {
+/// Lets every write of this photo lose its race. Its record is worth retrying, and fails without the pauses of retried
+/// requests.
+fn lose_every_write(server: &S3Server, key: &str) {
     let lost = Fault::Answer(412, "PreconditionFailed");
     server.fault(faults::put("dest", &format!("32x32/{key}")), Times::Always, lost);
 }
 
-/// Keys, reasons and attempts of the messages in a queue, in order of the keys.
-fn told(server: &S3Server, queue: &str) -> Vec<(String, String, u64)> {
+/// Empties a queue and returns key, reason and attempts of each record, sorted.
+fn take_records(server: &S3Server, queue: &str) -> Vec<(String, String, u64)> {
     let messages = server.take_messages(queue);
-    let mut told: Vec<_> = messages
+    let mut records: Vec<_> = messages
         .iter()
         .map(|message| {
             let record = &message["Records"][0];
-            let attempts = record["pixpipe"]["attempts"].as_u64().expect("a count");
+            let attempts = record["pixpipe"]["attempts"].as_u64().expect("attempts is a number");
             (text(&record["s3"]["object"], "key").to_owned(), text(&record["pixpipe"], "reason").to_owned(), attempts)
         })
         .collect();
-    told.sort();
-    told
+    records.sort();
+    records
 }
 
 fn one(key: &str, reason: &str, attempts: u64) -> Vec<(String, String, u64)> {
@@ -55,10 +56,10 @@ fn one(key: &str, reason: &str, attempts: u64) -> Vec<(String, String, u64)> {
 }
 
 #[test]
-fn each_row_of_the_exit_codes_holds_with_and_without_each_queue() {
+fn the_exit_code_is_right_with_and_without_each_queue() {
     let (retry, failed) = ("RETRY_QUEUE_URL", "FAILED_QUEUE_URL");
     let (good, bad, again) = ("a.jpg", TRUNCATED, "b.jpg");
-    // The records; the queue that is not set; the exit code; how many were handed back.
+    // Keys of the batch; the queue that is not set; exit code; number of records that are handed back.
     let cases: [(&[&str], Option<&str>, i32, u64); 11] = [
         (&[good], None, 0, 0),
         (&[good, bad], None, 0, 1),
@@ -74,32 +75,32 @@ fn each_row_of_the_exit_codes_holds_with_and_without_each_queue() {
     ];
     for (keys, missing, code, handed_back) in cases {
         let server = with_photos();
-        never_written(&server, again);
+        lose_every_write(&server, again);
         let run = run(&server, keys);
         let run = missing.into_iter().fold(run, Pixpipe::without);
         let finished = run.run().expect_code(code);
         assert_eq!(finished.summary()["handed_back"], handed_back, "{keys:?} without {missing:?}");
         assert_eq!(finished.summary()["exit_code"], code);
         let expected = |key, queue, reason| {
-            let is_told = keys.contains(&key) && missing != Some(queue);
-            if is_told { one(key, reason, 1) } else { vec![] }
+            let is_sent = keys.contains(&key) && missing != Some(queue);
+            if is_sent { one(key, reason, 1) } else { vec![] }
         };
-        assert_eq!(told(&server, "failed"), expected(bad, failed, "truncated"), "{keys:?} without {missing:?}");
-        assert_eq!(told(&server, "retry"), expected(again, retry, "conflict"), "{keys:?} without {missing:?}");
+        assert_eq!(take_records(&server, "failed"), expected(bad, failed, "truncated"), "{keys:?} without {missing:?}");
+        assert_eq!(take_records(&server, "retry"), expected(again, retry, "conflict"), "{keys:?} without {missing:?}");
     }
 }
 
 #[test]
-fn a_record_that_was_tried_often_enough_goes_to_the_failed_queue_and_from_there_back_into_work() {
+fn at_the_last_attempt_a_record_goes_to_the_failed_queue_from_which_it_can_be_launched_again() {
     let server = with_photos();
-    never_written(&server, "b.jpg");
+    lose_every_write(&server, "b.jpg");
     for (attempt, queue) in [(1, "retry"), (2, "retry"), (3, "failed"), (4, "failed")] {
         let message = json!({"Records": [{
             "s3": {"bucket": {"name": "src"}, "object": {"key": "b.jpg"}},
             "pixpipe": {"attempts": attempt - 1, "reason": "conflict"},
         }]});
         run(&server, &[]).batch(&message).run().expect_code(0);
-        assert_eq!(told(&server, queue), one("b.jpg", "conflict", attempt), "attempt {attempt}");
+        assert_eq!(take_records(&server, queue), one("b.jpg", "conflict", attempt), "attempt {attempt}");
     }
     server.clear_faults();
     let message = json!({"Records": [{
@@ -111,35 +112,38 @@ fn a_record_that_was_tried_often_enough_goes_to_the_failed_queue_and_from_there_
 }
 
 #[test]
-fn what_a_queue_does_not_take_is_left_to_the_exit_code() {
+fn records_that_a_queue_does_not_accept_are_reported_by_the_exit_code() {
     let down = || Fault::Answer(503, "ServiceUnavailable");
     for fault in [down(), Fault::Reset] {
         let server = with_photos();
         server.fault(faults::queues(), Times::Always, fault);
-        never_written(&server, "b.jpg");
+        lose_every_write(&server, "b.jpg");
         let finished = run(&server, &["a.jpg", TRUNCATED]).run().expect_code(1);
         assert!(finished.stderr.contains("not handed back"), "{}", finished.stderr);
         run(&server, &["a.jpg", "b.jpg", TRUNCATED]).run().expect_code(75);
-        assert_eq!((told(&server, "retry"), told(&server, "failed")), (vec![], vec![]));
+        assert_eq!((take_records(&server, "retry"), take_records(&server, "failed")), (vec![], vec![]));
     }
 }
 
 #[test]
-fn a_queue_that_fails_twice_is_asked_a_third_time() {
+fn sending_to_a_queue_that_fails_twice_succeeds_at_the_third_attempt() {
     for fault in [Fault::Answer(500, "InternalError"), Fault::Reset] {
         let server = with_photos();
         server.fault(faults::queues(), Times::First(2), fault);
         run(&server, &[TRUNCATED]).run().expect_code(0);
-        assert_eq!(told(&server, "failed"), one(TRUNCATED, "truncated", 1));
+        assert_eq!(take_records(&server, "failed"), one(TRUNCATED, "truncated", 1));
     }
 }
 
 #[test]
-fn a_message_whose_answer_was_lost_is_sent_again_rather_than_lost() {
+fn a_message_whose_answer_was_lost_is_sent_twice_rather_than_not_at_all() {
     let server = with_photos();
     server.fault(faults::queues(), Times::First(1), Fault::LoseAnswer);
     run(&server, &[TRUNCATED]).run().expect_code(0);
-    assert_eq!(told(&server, "failed"), [one(TRUNCATED, "truncated", 1), one(TRUNCATED, "truncated", 1)].concat());
+    assert_eq!(
+        take_records(&server, "failed"),
+        [one(TRUNCATED, "truncated", 1), one(TRUNCATED, "truncated", 1)].concat()
+    );
 }
 
 #[test]
@@ -149,16 +153,16 @@ fn entries_that_a_queue_refuses_are_not_counted_as_handed_back() {
     let keys: Vec<String> = (0..12).map(|number| format!("missing-{number:02}.jpg")).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let finished = run(&server, &keys).run().expect_code(1);
-    // Ten entries in one request and two in the next; every second is refused.
+    // Ten entries in one request and two in the next. Every second entry is refused.
     assert_eq!(finished.summary()["handed_back"], 6);
-    assert_eq!(told(&server, "failed").len(), 6);
+    assert_eq!(take_records(&server, "failed").len(), 6);
     assert_eq!(finished.stderr.matches("not handed back").count(), 6, "{}", finished.stderr);
 }
 
 // --- signals ---
 
-/// A run that has come to where the gate holds it, with a signal sent and taken in.
-fn interrupted(server: &S3Server, run: Pixpipe, target: faults::Target) -> (Running, Gate) {
+/// Starts a run, holds back the requests that `target` matches, and sends SIGTERM when the first of them has arrived.
+fn interrupt(server: &S3Server, run: Pixpipe, target: faults::Target) -> (Running, Gate) {
     let gate = Gate::closed();
     server.fault(target, Times::Always, Fault::Hold(gate.clone()));
     let running = run.start();
@@ -168,34 +172,34 @@ fn interrupted(server: &S3Server, run: Pixpipe, target: faults::Target) -> (Runn
 }
 
 #[test]
-fn what_a_signal_cuts_short_while_it_downloads_is_handed_back() {
+fn a_download_that_a_signal_interrupts_is_handed_back() {
     let server = with_photos();
     let run = run(&server, &PHOTOS).env("GRACE_SECONDS", "0").env("CONCURRENCY", "2");
-    let (running, gate) = interrupted(&server, run, faults::under(Method::GET, "src", ""));
+    let (running, gate) = interrupt(&server, run, faults::under(Method::GET, "src", ""));
     let finished = running.finish().expect_code(0);
     gate.open();
     assert_eq!(finished.summary()["handed_back"], 3);
-    let mut told = told(&server, "retry");
-    // The third was never begun, which is no attempt.
-    told.sort_by_key(|(_, _, attempts)| *attempts);
-    assert_eq!(told.iter().map(|(_, _, attempts)| *attempts).collect::<Vec<_>>(), [0, 1, 1]);
-    assert!(told.iter().all(|(_, reason, _)| reason == "interrupted"), "{told:?}");
+    let mut records = take_records(&server, "retry");
+    // The third record was never begun, so its attempts are not counted up.
+    records.sort_by_key(|(_, _, attempts)| *attempts);
+    assert_eq!(records.iter().map(|(_, _, attempts)| *attempts).collect::<Vec<_>>(), [0, 1, 1]);
+    assert!(records.iter().all(|(_, reason, _)| reason == "interrupted"), "{records:?}");
     assert_eq!(server.keys("dest"), Vec::<String>::new());
 }
 
 #[test]
-fn a_grace_that_ends_in_the_middle_of_a_write_hands_the_record_back_and_leaves_no_partial_output() {
+fn if_the_grace_ends_during_a_write_the_record_is_handed_back_and_no_partial_output_is_left() {
     for signals in [1, 2] {
         let server = with_photos();
         let grace_seconds = if signals == 1 { "1" } else { "3600" };
         let run = run(&server, &["a.jpg"]).env("GRACE_SECONDS", grace_seconds);
-        let (running, gate) = interrupted(&server, run, faults::put("dest", "32x32/a.jpg"));
+        let (running, gate) = interrupt(&server, run, faults::put("dest", "32x32/a.jpg"));
         running.wait_for_diagnostic("SIGTERM");
         if signals == 2 {
             running.signal(Signal::TERM);
         }
         running.finish().expect_code(0);
-        assert_eq!(told(&server, "retry"), one("a.jpg", "interrupted", 1));
+        assert_eq!(take_records(&server, "retry"), one("a.jpg", "interrupted", 1));
         gate.open();
         server.clear_faults();
         for key in server.keys("dest") {
@@ -208,30 +212,30 @@ fn a_grace_that_ends_in_the_middle_of_a_write_hands_the_record_back_and_leaves_n
 fn a_signal_while_handing_back_changes_nothing() {
     for signals in [1, 2] {
         let server = with_photos();
-        let (running, gate) = interrupted(&server, run(&server, &["a.jpg", TRUNCATED]), faults::queues());
+        let (running, gate) = interrupt(&server, run(&server, &["a.jpg", TRUNCATED]), faults::queues());
         for _ in 1..signals {
             running.signal(Signal::TERM);
         }
         gate.open();
         let finished: Finished = running.finish().expect_code(0);
         assert_eq!(finished.summary()["handed_back"], 1);
-        assert_eq!(told(&server, "failed"), one(TRUNCATED, "truncated", 1));
+        assert_eq!(take_records(&server, "failed"), one(TRUNCATED, "truncated", 1));
     }
 }
 
 #[test]
-fn a_closed_standard_output_stops_no_hand_back() {
+fn a_closed_standard_output_does_not_prevent_handing_back() {
     let server = with_photos();
     let closed = std::io::pipe().expect("a pipe can be made").1;
     run(&server, &["a.jpg", TRUNCATED]).stdout(closed).run().expect_code(0);
-    assert_eq!(told(&server, "failed"), one(TRUNCATED, "truncated", 1));
+    assert_eq!(take_records(&server, "failed"), one(TRUNCATED, "truncated", 1));
     assert_eq!(server.keys("dest"), ["32x32/a.jpg"]);
 }
 
-// --- the wire ---
+// --- connections ---
 
 #[test]
-fn connections_are_kept_and_credentials_are_fetched_once() {
+fn connections_are_reused_and_credentials_are_fetched_once() {
     let server = with_photos();
     let container = ContainerCredentials::serve();
     let keys = [PHOTOS.as_slice(), &[TRUNCATED]].concat();
@@ -244,10 +248,11 @@ fn connections_are_kept_and_credentials_are_fetched_once() {
         .run()
         .expect_code(0);
     assert_eq!(finished.summary()["handed_back"], 1);
-    assert_eq!(container.times_asked(), 1, "credentials are fetched once");
+    assert_eq!(container.connections(), 1, "credentials are fetched once");
     let requests = server.requests();
-    assert_eq!(requests.len(), 4 * 2 + 3 + 1, "head and get of each, put of three, one message");
-    // The SDK keeps connections apart by their time limits, of which reads, writes and queues have their own.
+    assert_eq!(requests.len(), 4 * 2 + 3 + 1, "HEAD and GET for each record, PUT for three, one message");
+    // The SDK reuses a connection only for requests with the same time limits. Reads, writes and queues have different
+    // ones.
     assert_eq!(server.connections(), 3, "one for reads, one for writes, one for the queue");
     for request in requests {
         let agent = request.header("user-agent").to_owned() + request.header("x-amz-user-agent");

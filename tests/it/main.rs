@@ -1,8 +1,9 @@
-//! Behaviour of the built program, in one test binary.
+//! Tests of the built program's behaviour, in one test binary.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, missing_docs, reason = "a test that panics has failed")]
 
+mod documents;
+mod event_corpus;
 mod faults;
-mod fuzz_corpus;
 mod goldens;
 mod handback;
 mod hostile;
@@ -11,5 +12,3 @@ mod memory;
 mod process;
 mod race;
 mod s3;
-#[expect(dead_code, reason = "shared with tests/chaos: each uses a part that the other does not")]
-mod support;

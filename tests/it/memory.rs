@@ -1,4 +1,4 @@
-//! The memory limit holds for the whole process, whatever the batch.
+//! Tests of the memory limit, which holds for the whole process and for every batch.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
 
-/// 6000×4000 pixels that do not compress to nothing: waves with some noise on them.
+/// A JPEG of 6000 × 4000 pixels of a realistic file size: waves with some noise.
 fn photo(is_progressive: bool, subsampling: Subsamp) -> Vec<u8> {
     let (width, height) = (6000_usize, 4000_usize);
     let mut pixels = Vec::with_capacity(width * height * 3);
@@ -15,7 +15,7 @@ fn photo(is_progressive: bool, subsampling: Subsamp) -> Vec<u8> {
         for x in 0..width {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let noise = (state >> 28) as usize;
-            // The low bytes: the waves wrap around.
+            // Only the lowest byte is used, so the waves wrap around.
             pixels.extend([x / 8, y / 16, (x + y) / 32].map(|wave| (wave + noise).to_le_bytes()[0]));
         }
     }
@@ -33,7 +33,7 @@ fn fifty_photos_of_24_megapixels_fit_into_400_mebibytes() {
     let root = tempfile::tempdir().unwrap();
     let photos = root.path().join("photos");
     fs::create_dir(&photos).unwrap();
-    // One scan; several scans with the coefficients of 4:2:0 (72 MB); several scans with those of 4:4:4 (144 MB).
+    // Baseline 4:2:0, progressive 4:2:0 (72 MB of coefficients), progressive 4:4:4 (144 MB of coefficients).
     let kinds = [photo(false, Subsamp::Sub2x2), photo(true, Subsamp::Sub2x2), photo(true, Subsamp::None)];
     let keys: Vec<String> = (0..50).map(|number| format!("{number}.jpg")).collect();
     for (number, key) in keys.iter().enumerate() {
@@ -60,7 +60,7 @@ fn fifty_photos_of_24_megapixels_fit_into_400_mebibytes() {
     let mut written = 0;
     for line in BufReader::new(process.stdout.take().unwrap()).lines() {
         written += u32::from(line.unwrap().contains("\"status\":\"written\""));
-        // The high-water mark of the resident set, in kB; the last line may come from a process that is gone.
+        // The peak of the resident set, in kB. The file is gone if the process has ended.
         let text = fs::read_to_string(&status).unwrap_or_default();
         let mark = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let mark = mark.and_then(|mark| mark.split_whitespace().next()?.parse::<u64>().ok());
@@ -68,7 +68,7 @@ fn fifty_photos_of_24_megapixels_fit_into_400_mebibytes() {
     }
     assert!(process.wait().unwrap().success());
     assert_eq!(written, 50);
-    assert!(peak_bytes > 100 << 20, "{peak_bytes} bytes: nothing was measured");
+    assert!(peak_bytes > 100 << 20, "the peak of {peak_bytes} bytes was not measured");
     assert!(peak_bytes <= LIMIT_BYTES, "{peak_bytes} bytes were resident, the limit is {LIMIT_BYTES}");
 }
 

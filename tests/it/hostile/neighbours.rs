@@ -2,36 +2,38 @@
 
 use std::path::Path;
 
-use crate::support::run::outputs;
+use pixpipe_test_support::run::outputs;
 
-use super::scene::Scene;
-use super::strangers::strangers;
-use super::{ONE_OF_EACH_KIND, expect_none, image, removed, scans};
+use super::files::foreign_formats::foreign_formats;
+use super::files::jpeg::scans;
+use super::files::{ONE_OF_EACH_KIND, expect_none, image, removed};
+use super::folder_run::FolderRun;
 
 #[test]
 fn bad_files_leave_their_neighbours_alone_and_nothing_of_themselves() {
-    let mut scene = Scene::new();
+    let mut folders = FolderRun::new();
     let mut expected = Vec::new();
-    let mut bad = |scene: &mut Scene, key: String, reason: &'static str, file: &[u8]| {
-        scene.put(&key, file);
+    let mut put_bad = |folders: &mut FolderRun, key: String, reason: &'static str, file: &[u8]| {
+        folders.put(&key, file);
         expected.push((key, reason));
     };
-    for (name, reason, file) in strangers() {
-        bad(&mut scene, name.to_owned(), reason, &file);
+    put_bad(&mut folders, "empty".to_owned(), "truncated", b"");
+    for (name, file) in foreign_formats() {
+        put_bad(&mut folders, name.to_owned(), "unsupported-format", &file);
     }
     for name in ONE_OF_EACH_KIND {
         let file = image(name);
         let key = name.replace('/', "-");
-        bad(&mut scene, format!("cut-{key}"), "truncated", &file[..file.len() / 2]);
-        scene.put(&format!("good-{key}"), &file);
+        put_bad(&mut folders, format!("cut-{key}"), "truncated", &file[..file.len() / 2]);
+        folders.put(&format!("good-{key}"), &file);
     }
     let baseline = image("jpeg/baseline.jpg");
     let (start, end) = scans(&baseline)[0];
-    bad(&mut scene, "half-grey.jpg".to_owned(), "corrupt", &removed(&baseline, start + (end - start) / 2, end));
+    put_bad(&mut folders, "half-grey.jpg".to_owned(), "corrupt", &removed(&baseline, start + (end - start) / 2, end));
 
-    let (finished, _) = scene.run(&[("SIZES", "32,16x8"), ("FORMAT", "png")]);
+    let (finished, _) = folders.run(&[("SIZES", "32,16x8"), ("FORMAT", "png")]);
     let finished = finished.expect_code(1);
-    assert_eq!(finished.records().len(), scene.keys.len(), "one line each");
+    assert_eq!(finished.records().len(), folders.keys.len(), "one line each");
     let mut wrong = Vec::new();
     for (key, reason) in &expected {
         let outcome = finished.outcome(key);
@@ -40,7 +42,7 @@ fn bad_files_leave_their_neighbours_alone_and_nothing_of_themselves() {
         }
     }
     let mut outputs_of_good = Vec::new();
-    for key in scene.keys.iter().filter(|key| key.starts_with("good-")) {
+    for key in folders.keys.iter().filter(|key| key.starts_with("good-")) {
         if finished.outcome(key).0 != "written" {
             wrong.push(format!("{key}: {:?}", finished.outcome(key)));
         }
@@ -50,10 +52,10 @@ fn bad_files_leave_their_neighbours_alone_and_nothing_of_themselves() {
     }
     expect_none(&wrong);
     outputs_of_good.sort();
-    assert_eq!(scene.written(), outputs_of_good, "of the bad files nothing is left");
+    assert_eq!(folders.written(), outputs_of_good, "nothing is written of the bad files");
     for key in outputs_of_good {
         let output =
-            image::open(scene.root.path().join("dest").join(&key)).unwrap_or_else(|error| panic!("{key}: {error}"));
+            image::open(folders.root.path().join("dest").join(&key)).unwrap_or_else(|error| panic!("{key}: {error}"));
         let expected = if key.starts_with("32x32") { (32, 32) } else { (16, 8) };
         assert_eq!((output.width(), output.height()), expected, "{key}");
     }

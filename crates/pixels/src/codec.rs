@@ -1,0 +1,278 @@
+//! File formats: detection, headers, decoding and encoding.
+//!
+//! Each format has a module of its own, and nothing else in this crate names a codec crate. Every file is checked for
+//! completeness before its decoder sees it, since some decoders accept files that are cut.
+
+mod bmp;
+mod cursor;
+mod gif;
+mod jpeg;
+mod npy;
+mod png;
+mod raster;
+mod tiff;
+mod webp;
+
+use std::ops::Range;
+
+use crate::buffer::Pixels;
+use crate::geometry::{DctScale, Orientation, Size};
+use crate::spec::Encoding;
+
+/// Reasons why a file gives no pixels.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodecError {
+    /// The format, or this variant of it, cannot be read.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The file ends before the image does.
+    #[error("{0}")]
+    Truncated(String),
+    /// The image is larger than any limit allows.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The file contradicts itself or its format.
+    #[error("{0}")]
+    Corrupt(String),
+    /// Encoding failed.
+    #[error("encoding failed: {0}")]
+    Encode(String),
+}
+
+/// A format that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// JPEG: every process that libjpeg-turbo decodes at 8 bits.
+    Jpeg,
+    /// PNG and the first frame of APNG.
+    Png,
+    /// WebP; the first frame of an animation.
+    Webp,
+    /// GIF; the first frame.
+    Gif,
+    /// Windows bitmap.
+    Bmp,
+    /// TIFF; the first page.
+    Tiff,
+}
+
+impl Format {
+    /// All values.
+    pub const ALL: [Self; 6] = [Self::Jpeg, Self::Png, Self::Webp, Self::Gif, Self::Bmp, Self::Tiff];
+
+    /// The stable text of the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpeg",
+            Self::Png => "png",
+            Self::Webp => "webp",
+            Self::Gif => "gif",
+            Self::Bmp => "bmp",
+            Self::Tiff => "tiff",
+        }
+    }
+
+    /// The format, found by the first bytes alone.
+    ///
+    /// # Errors
+    /// [`CodecError::Truncated`] if the bytes end inside a signature, [`CodecError::Unsupported`] otherwise.
+    fn sniff(bytes: &[u8]) -> Result<Self, CodecError> {
+        /// `?` stands for any byte.
+        const SIGNATURES: &[(Format, &[u8])] = &[
+            (Format::Jpeg, b"\xff\xd8\xff"),
+            (Format::Png, b"\x89PNG\r\n\x1a\n"),
+            (Format::Gif, b"GIF87a"),
+            (Format::Gif, b"GIF89a"),
+            (Format::Webp, b"RIFF????WEBP"),
+            (Format::Tiff, b"II*\0"),
+            (Format::Tiff, b"MM\0*"),
+            (Format::Tiff, b"II+\0"),
+            (Format::Tiff, b"MM\0+"),
+            (Format::Bmp, b"BM"),
+        ];
+        let agrees = |signature: &[u8]| {
+            signature.iter().zip(bytes).all(|(expected, byte)| *expected == b'?' || expected == byte)
+        };
+        let candidate = SIGNATURES.iter().find(|(_, signature)| agrees(signature));
+        match candidate {
+            Some((format, signature)) if bytes.len() >= signature.len() => Ok(*format),
+            Some(_) => Err(CodecError::Truncated(format!("the file has only {} bytes", bytes.len()))),
+            None => {
+                let shown: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+                Err(CodecError::Unsupported(format!(
+                    "the file begins with {}; accepted are JPEG, PNG, WebP, GIF, BMP, TIFF",
+                    shown.join(" ")
+                )))
+            }
+        }
+    }
+}
+
+/// The facts in a file's header.
+#[derive(Debug, Clone)]
+pub struct Header {
+    /// The format.
+    pub format: Format,
+    /// Width and height as stored, before the orientation is applied.
+    pub size: Size,
+    /// The largest picture that decoding makes in between: a frame of a GIF may be larger than its screen.
+    pub(crate) largest: Size,
+    /// The orientation of the stored picture.
+    pub orientation: Orientation,
+    /// The embedded ICC profile.
+    pub(crate) icc_profile: Option<Vec<u8>>,
+    /// Whether the file holds a single grey channel, so that its profile is a grey one.
+    pub(crate) is_gray: bool,
+    /// An upper bound of the memory that decoding takes besides the file.
+    pub(crate) memory: DecodeMemory,
+    detail: Detail,
+}
+
+/// An upper bound of the memory that a decode takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DecodeMemory {
+    /// Bytes at every scale.
+    fixed_bytes: u64,
+    /// Bytes for each decoded pixel.
+    bytes_per_pixel: u64,
+}
+
+impl DecodeMemory {
+    /// Bytes that decoding takes at `scale`, the decoded pixels included.
+    pub(crate) fn at(self, scale: DctScale, size: Size) -> u64 {
+        self.fixed_bytes.saturating_add(scale.scaled(size).pixels().saturating_mul(self.bytes_per_pixel))
+    }
+}
+
+/// The part of a header that only one format has.
+#[derive(Debug, Clone)]
+enum Detail {
+    Jpeg(jpeg::Stream),
+    Other,
+}
+
+impl Header {
+    /// Whether the decoder can scale inside its transform.
+    #[must_use]
+    pub fn is_scalable(&self) -> bool {
+        matches!(&self.detail, Detail::Jpeg(stream) if stream.is_scalable())
+    }
+}
+
+/// The decoders and encoders of one thread, kept from file to file.
+#[derive(Debug)]
+pub struct Codecs {
+    jpeg: jpeg::Turbo,
+}
+
+impl Codecs {
+    /// Sets up the decoders and encoders.
+    ///
+    /// # Errors
+    /// [`CodecError::Encode`] if libjpeg-turbo cannot be set up for lack of memory.
+    pub fn try_new() -> Result<Self, CodecError> {
+        Ok(Self { jpeg: jpeg::Turbo::try_new()? })
+    }
+
+    /// Reads the header and checks that the file is complete.
+    ///
+    /// # Errors
+    /// Every variant of [`CodecError`] except [`CodecError::Encode`].
+    pub fn header(bytes: &[u8]) -> Result<Header, CodecError> {
+        match Format::sniff(bytes)? {
+            Format::Jpeg => jpeg::header(bytes),
+            Format::Png => png::header(bytes),
+            Format::Webp => webp::header(bytes),
+            Format::Gif => gif::header(bytes),
+            Format::Bmp => bmp::header(bytes),
+            Format::Tiff => tiff::header(bytes),
+        }
+    }
+
+    /// The pixels of the file that `header` was read from, as stored: neither turned nor converted. Grey and palette
+    /// files become RGB; of 16-bit samples the high byte is kept. Formats that are not scalable ignore `scale`.
+    ///
+    /// # Errors
+    /// Every variant of [`CodecError`] except [`CodecError::Encode`].
+    pub fn decode(&mut self, bytes: &[u8], header: &Header, scale: DctScale) -> Result<Pixels, CodecError> {
+        self.decode_columns(bytes, header, scale, &(0..u32::MAX))
+    }
+
+    /// As [`Codecs::decode`], but decodes only `columns` (at `scale`): all other columns are unspecified. The whole
+    /// file is still checked, so damage anywhere is an error.
+    ///
+    /// # Errors
+    /// As [`Codecs::decode`].
+    pub fn decode_columns(
+        &mut self,
+        bytes: &[u8],
+        header: &Header,
+        scale: DctScale,
+        columns: &Range<u32>,
+    ) -> Result<Pixels, CodecError> {
+        match (header.format, &header.detail) {
+            (_, Detail::Jpeg(stream)) => self.jpeg.decode(bytes, stream, scale, columns),
+            (Format::Png, _) => png::decode(bytes),
+            (Format::Webp, _) => webp::decode(bytes),
+            (Format::Gif, _) => gif::decode(bytes),
+            (Format::Bmp, _) => bmp::decode(bytes),
+            (Format::Tiff, _) => tiff::decode(bytes),
+            (Format::Jpeg, Detail::Other) => Err(CodecError::Corrupt("header does not belong to this file".to_owned())),
+        }
+    }
+
+    /// A file of these RGB pixels.
+    ///
+    /// # Errors
+    /// [`CodecError::Encode`] if the encoder fails.
+    pub fn encode(&mut self, pixels: &Pixels, encoding: Encoding) -> Result<Vec<u8>, CodecError> {
+        match encoding {
+            Encoding::Jpeg { quality, subsampling } => self.jpeg.encode(pixels, quality, subsampling),
+            Encoding::Png => png::encode(pixels),
+            Encoding::Webp => webp::encode(pixels),
+            Encoding::Npy => Ok(npy::encode(pixels)),
+        }
+    }
+}
+
+/// The orientation in an EXIF block: a TIFF structure, after a prefix in JPEG files.
+fn exif_orientation(block: &[u8]) -> Orientation {
+    let tiff = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
+    image::metadata::Orientation::from_exif_chunk(tiff)
+        .map_or(Orientation::Upright, |orientation| Orientation::from_exif(u16::from(orientation.to_exif())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_known_by_their_bytes() {
+        let cases: &[(&[u8], Option<Format>)] = &[
+            (b"\xff\xd8\xff\xe0....", Some(Format::Jpeg)),
+            (b"\x89PNG\r\n\x1a\n....", Some(Format::Png)),
+            (b"GIF89a...", Some(Format::Gif)),
+            (b"RIFF\x10\0\0\0WEBPVP8 ", Some(Format::Webp)),
+            (b"MM\0*....", Some(Format::Tiff)),
+            (b"BM......", Some(Format::Bmp)),
+            (b"RIFF\x10\0\0\0WAVEfmt ", None),
+            (b"%PDF-1.7", None),
+            (b"\0\0\0\x20ftypheic", None),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(Format::sniff(bytes).ok(), *expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_cut_signature_is_a_truncated_file() {
+        for whole in [&b"\xff\xd8\xff"[..], b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF....WEBP", b"II*\0", b"BM"] {
+            for end in 0..whole.len() {
+                let error = Format::sniff(&whole[..end]).expect_err("too short");
+                assert!(matches!(error, CodecError::Truncated(_)), "{error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,558 @@
+//! JPEG, decoded and encoded by libjpeg-turbo.
+//!
+//! The marker segments are read here first. libjpeg never fails on damaged data: it warns and fills the rest with grey.
+//! So this module checks that the file is complete, and treats every warning as an error except the harmless one.
+//! libjpeg keeps only its first warning, so a harmless one could hide damage: oddities that cameras write into headers
+//! are repaired in a copy before decoding.
+
+mod decompressor;
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
+
+use self::decompressor::{Decompressor, Picture};
+use super::cursor::Cursor;
+use super::{CodecError, DecodeMemory, Detail, Format, Header, exif_orientation, raster};
+use crate::buffer::{Channels, Pixels, byte_len};
+use crate::geometry::{DctScale, Orientation, Size};
+use crate::spec::Subsampling;
+
+/// The limit of scans in a file, as in libjpeg-turbo's fuzzers; encoders write about 10.
+const MAX_SCANS: i32 = 500;
+/// Extra MCUs decoded on either side. Chroma upsampling reads one sample beyond the edge; in a progressive file without
+/// its last scans, block smoothing reads two blocks beyond that.
+const MARGIN_UNITS: u32 = 3;
+/// The end of libjpeg's one harmless warning: padding between the last coded block and the end of the image. Before any
+/// other marker it is an error: libjpeg keeps only its first warning, so later damage would go unnoticed.
+const PADDING: &str = "extraneous bytes before marker 0xd9";
+
+/// Marker codes of ITU-T T.81, table B.1.
+mod marker {
+    pub(super) const SOI: u8 = 0xd8;
+    pub(super) const EOI: u8 = 0xd9;
+    pub(super) const SOS: u8 = 0xda;
+    pub(super) const APP0: u8 = 0xe0;
+    pub(super) const APP1: u8 = 0xe1;
+    pub(super) const APP2: u8 = 0xe2;
+    pub(super) const APP14: u8 = 0xee;
+
+    pub(super) const fn is_restart(code: u8) -> bool {
+        matches!(code, 0xd0..=0xd7)
+    }
+
+    /// Whether no length follows: `RSTn` and TEM.
+    pub(super) const fn stands_alone(code: u8) -> bool {
+        is_restart(code) || code == 0x01
+    }
+
+    /// Whether this is `SOFn`: the range C0..=CF without DHT (C4), JPG (C8) and DAC (CC).
+    pub(super) const fn is_frame(code: u8) -> bool {
+        matches!(code, 0xc0..=0xcf) && !matches!(code, 0xc4 | 0xc8 | 0xcc)
+    }
+}
+
+/// Whether a frame is baseline, extended sequential or arithmetic sequential.
+const fn is_sequential(code: u8) -> bool {
+    matches!(code, 0xc0 | 0xc1 | 0xc9)
+}
+
+/// The frame header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Frame {
+    code: u8,
+    precision_bits: u8,
+    size: Size,
+    /// Horizontal and vertical sampling factors.
+    sampling: Vec<(u8, u8)>,
+}
+
+/// Whether a frame is progressive, hierarchical and arithmetic ones included.
+const fn is_progressive(code: u8) -> bool {
+    matches!(code, 0xc2 | 0xc6 | 0xca | 0xce)
+}
+
+/// The facts in a file's marker segments that decoding needs.
+#[derive(Debug, Clone)]
+pub(super) struct Stream {
+    frame: Frame,
+    /// Whether one scan holds all components.
+    is_single_scan: bool,
+    /// Bytes from SOI to EOI.
+    length: usize,
+    repairs: Vec<Repair>,
+}
+
+/// The repair of a harmless fault in the headers that libjpeg would warn about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repair {
+    /// Removes bytes `[start, end)`, which lie between two segments and belong to neither.
+    Cut { start: usize, end: usize },
+    /// Sets the byte at `position` to `value`.
+    Set { position: usize, value: u8 },
+}
+
+impl Stream {
+    /// Whether there is a transform to scale in; lossless frames have none.
+    pub(super) fn is_scalable(&self) -> bool {
+        !self.is_lossless()
+    }
+
+    fn is_lossless(&self) -> bool {
+        matches!(self.frame.code, 0xc3 | 0xc7 | 0xcb | 0xcf)
+    }
+
+    fn is_ink(&self) -> bool {
+        self.frame.sampling.len() == 4
+    }
+
+    fn channels(&self) -> Channels {
+        if self.is_ink() { Channels::Cmyk } else { Channels::Rgb }
+    }
+
+    /// The columns at `scale` that must be decoded to get the `needed` ones right.
+    fn columns(&self, needed: &Range<u32>, scale: DctScale) -> Range<u32> {
+        let width = scale.scaled(self.frame.size).width();
+        if self.is_lossless() {
+            return 0..width;
+        }
+        // T.81, A.2.4: the widest component decides how many blocks a unit (MCU) is wide.
+        let blocks = self.frame.sampling.iter().map(|(horizontal, _)| u32::from(*horizontal)).max().unwrap_or(1);
+        let unit = (8 * blocks / scale.divisor()).max(1);
+        let first = (needed.start.min(width - 1) / unit).saturating_sub(MARGIN_UNITS);
+        let end = needed.end.div_ceil(unit).saturating_add(MARGIN_UNITS);
+        first * unit..end.saturating_mul(unit).min(width)
+    }
+
+    /// An upper bound of libjpeg's memory: every coefficient (2 bytes) of an image in several scans, or a few rows of
+    /// blocks of an image in a single scan.
+    fn memory(&self) -> DecodeMemory {
+        let (mut widest, mut tallest) = (1, 1);
+        for (horizontal, vertical) in &self.frame.sampling {
+            (widest, tallest) = (widest.max(u64::from(*horizontal)), tallest.max(u64::from(*vertical)));
+        }
+        let units = |side_px: u32, sampling: u64| u64::from(side_px).div_ceil(8 * sampling);
+        let (columns, rows) = (units(self.frame.size.width(), widest), units(self.frame.size.height(), tallest));
+        let blocks_per_unit: u64 = self.frame.sampling.iter().map(|(h, v)| u64::from(*h) * u64::from(*v)).sum();
+        let coefficients = columns.saturating_mul(rows).saturating_mul(blocks_per_unit).saturating_mul(64 * 2);
+        let is_buffered = !self.is_single_scan || !is_sequential(self.frame.code);
+        let row_buffers = columns.saturating_mul(8 * widest * 64).saturating_add(1 << 20);
+        let repaired = if self.repairs.is_empty() { 0 } else { u64::try_from(self.length).unwrap_or(u64::MAX) };
+        // Inks are decoded to four bytes and then converted to three in a second buffer.
+        let bytes_per_pixel = if self.is_ink() { 7 } else { 3 };
+        DecodeMemory {
+            fixed_bytes: if is_buffered { coefficients } else { 0 }
+                .saturating_add(row_buffers)
+                .saturating_add(repaired),
+            bytes_per_pixel,
+        }
+    }
+
+    /// The bytes for the decoder: without those after the image, and with repaired headers.
+    fn repaired<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let image = bytes.get(..self.length).unwrap_or(bytes);
+        if self.repairs.is_empty() {
+            return Cow::Borrowed(image);
+        }
+        let mut copy = image.to_vec();
+        // From the back, so that earlier positions stay valid.
+        for repair in self.repairs.iter().rev() {
+            match *repair {
+                Repair::Cut { start, end } => drop(copy.drain(start.min(copy.len())..end.min(copy.len()))),
+                Repair::Set { position, value } => {
+                    if let Some(byte) = copy.get_mut(position) {
+                        *byte = value;
+                    }
+                }
+            }
+        }
+        Cow::Owned(copy)
+    }
+}
+
+/// The facts collected from the marker segments up to EOI.
+#[derive(Default)]
+struct Segments<'a> {
+    frame: Option<Frame>,
+    scans: u32,
+    first_scan_components: u8,
+    /// Components that no scan has covered yet.
+    uncovered: Vec<u8>,
+    /// Position of the colour transform in an Adobe segment, if it is an unknown one.
+    unknown_transform: Option<usize>,
+    repairs: Vec<Repair>,
+    orientation: Option<Orientation>,
+    profile_parts: Vec<(u8, &'a [u8])>,
+}
+
+impl<'a> Segments<'a> {
+    /// Reads all segments. Returns the position of the first byte after EOI.
+    fn read(&mut self, bytes: &'a [u8]) -> Result<usize, CodecError> {
+        let mut position = 2;
+        loop {
+            let code = self.next_marker(bytes, &mut position)?;
+            match code {
+                marker::EOI => return Ok(position),
+                marker::SOI => {
+                    return Err(CodecError::Corrupt("the JPEG has a second start-of-image marker".to_owned()));
+                }
+                code if marker::stands_alone(code) => continue,
+                _ => {}
+            }
+            let mut cursor = Cursor::new(bytes.get(position..).unwrap_or_default());
+            let length = usize::from(u16::from_be_bytes(cursor.array("a segment's length")?));
+            let payload_length = length.checked_sub(2).ok_or_else(|| {
+                CodecError::Corrupt(format!(
+                    "the segment {code:#04x} has a length of {length} bytes; at least 2 are needed"
+                ))
+            })?;
+            let payload = cursor.take(payload_length, "a segment")?;
+            self.segment(code, payload, position + 2)?;
+            position += length;
+            if code == marker::SOS {
+                position = end_of_scan(bytes, position)?;
+            }
+        }
+    }
+
+    /// The code of the next marker. Moves `position` past it.
+    fn next_marker(&mut self, bytes: &[u8], position: &mut usize) -> Result<u8, CodecError> {
+        let ended = || CodecError::Truncated("the file ends before the end-of-image marker".to_owned());
+        let start = *position;
+        loop {
+            let rest = bytes.get(*position..).unwrap_or_default();
+            let at = *position + memchr::memchr(0xff, rest).ok_or_else(ended)?;
+            let rest = bytes.get(at..).unwrap_or_default();
+            let fill = rest.iter().take_while(|byte| **byte == 0xff).count();
+            let code = *rest.get(fill).ok_or_else(ended)?;
+            *position = at + fill + 1;
+            if code != 0 {
+                let marker_start = *position - 2;
+                if at > start {
+                    self.repairs.push(Repair::Cut { start, end: marker_start });
+                }
+                return Ok(code);
+            }
+        }
+    }
+
+    fn segment(&mut self, code: u8, payload: &'a [u8], position: usize) -> Result<(), CodecError> {
+        match code {
+            // libjpeg warns about a major version that is not 1.
+            marker::APP0 if payload.starts_with(b"JFIF\0") && payload.get(5).is_some_and(|major| *major != 1) => {
+                self.repairs.push(Repair::Set { position: position + 5, value: 1 });
+            }
+            marker::APP1 if payload.starts_with(b"Exif\0\0") => {
+                self.orientation.get_or_insert_with(|| exif_orientation(payload));
+            }
+            marker::APP2 => {
+                // ICC.1, annex B.4: sequence number, count, then this part of the profile.
+                if let Some([number, _count, part @ ..]) = payload.strip_prefix(b"ICC_PROFILE\0") {
+                    self.profile_parts.push((*number, part));
+                }
+            }
+            // Adobe technical note 5116: the twelfth byte is the colour transform.
+            marker::APP14
+                if payload.starts_with(b"Adobe") && payload.get(11).is_some_and(|transform| *transform > 2) =>
+            {
+                self.unknown_transform = Some(position + 11);
+            }
+            marker::SOS => self.scan_header(payload, position),
+            code if marker::is_frame(code) => {
+                if self.frame.is_some() {
+                    return Err(CodecError::Corrupt("the JPEG has a second frame header".to_owned()));
+                }
+                self.frame = Some(frame(code, payload)?);
+                self.uncovered = payload.iter().skip(6).step_by(3).copied().collect();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Reads a scan header. Some phones write nonsense into the spectral selection of sequential scans, where it has no
+    /// meaning: it is repaired.
+    fn scan_header(&mut self, payload: &[u8], position: usize) {
+        self.scans = self.scans.saturating_add(1);
+        if self.scans == 1 {
+            self.first_scan_components = payload.first().copied().unwrap_or(0);
+        }
+        // T.81, B.2.3: the number of components, a selector and a table for each, then the spectral selection. Its
+        // first byte is 0 in the first scans of progressive files.
+        let components = payload.first().copied().map_or(0, usize::from);
+        let selectors = || payload.iter().skip(1).step_by(2).take(components);
+        let is_first = payload.get(1 + 2 * components) == Some(&0);
+        let progressive = self.frame.as_ref().is_some_and(|frame| is_progressive(frame.code));
+        let sequential = self.frame.as_ref().is_some_and(|frame| is_sequential(frame.code));
+        if is_first || !progressive {
+            self.uncovered.retain(|id| !selectors().any(|selector| selector == id));
+        }
+        if let (true, Some([.., start, end, approximation])) = (sequential, payload.get(1..)) {
+            let last = position + payload.len() - 1;
+            for (offset, actual, value) in [(2, *start, 0), (1, *end, 63), (0, *approximation, 0)] {
+                if actual != value {
+                    self.repairs.push(Repair::Set { position: last - offset, value });
+                }
+            }
+        }
+    }
+
+    /// The profile, joined from its parts; `None` if there are none.
+    fn profile(&mut self) -> Option<Vec<u8>> {
+        self.profile_parts.sort_by_key(|(number, _)| *number);
+        let profile: Vec<u8> = self.profile_parts.iter().flat_map(|(_, part)| part.iter().copied()).collect();
+        Some(profile).filter(|profile| !profile.is_empty())
+    }
+}
+
+/// The size in the frame header of a stream as TIFF holds them: its tables and its end may be missing.
+pub(super) fn frame_size(bytes: &[u8]) -> Result<Size, CodecError> {
+    let mut segments = Segments::default();
+    let mut position = 2;
+    loop {
+        let code = segments.next_marker(bytes, &mut position)?;
+        if marker::stands_alone(code) || code == marker::SOI {
+            continue;
+        }
+        let mut cursor = Cursor::new(bytes.get(position..).unwrap_or_default());
+        let length = usize::from(u16::from_be_bytes(cursor.array("a segment's length")?));
+        let payload = cursor.take(length.saturating_sub(2), "a segment")?;
+        if marker::is_frame(code) {
+            return Ok(frame(code, payload)?.size);
+        }
+        position += length.max(2);
+    }
+}
+
+/// The position where entropy-coded data end: the first 0xff that is neither stuffed, nor fill, nor a restart marker.
+fn end_of_scan(bytes: &[u8], start: usize) -> Result<usize, CodecError> {
+    let data = bytes.get(start..).unwrap_or_default();
+    let mut escapes = memchr::memchr_iter(0xff, data).map(|at| (at, data.get(at + 1).copied()));
+    let end = escapes.find_map(|(at, next)| match next {
+        None | Some(0 | 0xff) => None,
+        Some(code) if marker::is_restart(code) => None,
+        Some(_) => Some(at),
+    });
+    end.map(|at| start + at).ok_or_else(|| CodecError::Truncated("the file ends inside the coded image".to_owned()))
+}
+
+fn frame(code: u8, payload: &[u8]) -> Result<Frame, CodecError> {
+    let mut cursor = Cursor::new(payload);
+    let broken = |_| CodecError::Corrupt("the frame header is too short".to_owned());
+    let precision_bits = cursor.byte("").map_err(broken)?;
+    let height = u16::from_be_bytes(cursor.array("").map_err(broken)?);
+    let width = u16::from_be_bytes(cursor.array("").map_err(broken)?);
+    let components = cursor.byte("").map_err(broken)?;
+    let mut sampling = Vec::new();
+    for _ in 0..components {
+        let [_, factors, _] = cursor.array("").map_err(broken)?;
+        sampling.push((factors >> 4, factors & 15));
+    }
+    if sampling.is_empty() || sampling.iter().any(|(h, v)| !(1..=4).contains(h) || !(1..=4).contains(v)) {
+        return Err(CodecError::Corrupt(format!("the sampling factors are {sampling:?}; accepted are 1..=4")));
+    }
+    Ok(Frame { code, precision_bits, size: raster::size(u32::from(width), u32::from(height))?, sampling })
+}
+
+pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
+    let mut segments = Segments::default();
+    let length = segments.read(bytes)?;
+    let icc_profile = segments.profile();
+    let frame = segments.frame.ok_or_else(|| CodecError::Corrupt("the JPEG has no frame header".to_owned()))?;
+    let (bits, components) = (frame.precision_bits, frame.sampling.len());
+    if bits != 8 {
+        return Err(CodecError::Unsupported(format!("the JPEG has {bits} bits per sample; accepted is 8")));
+    }
+    if !matches!(components, 1 | 3 | 4) {
+        return Err(CodecError::Unsupported(format!("the JPEG has {components} components; accepted are 1, 3, 4")));
+    }
+    if segments.scans == 0 || !segments.uncovered.is_empty() {
+        return Err(CodecError::Corrupt("a component of the JPEG has no scan".to_owned()));
+    }
+    let (size, is_gray) = (frame.size, components == 1);
+    let mut repairs = segments.repairs;
+    if let Some(position) = segments.unknown_transform {
+        // As libjpeg assumes: YCCK for four components, YCbCr otherwise.
+        repairs.push(Repair::Set { position, value: if components == 4 { 2 } else { 1 } });
+        repairs.sort_by_key(|repair| match repair {
+            Repair::Cut { start, .. } => *start,
+            Repair::Set { position, .. } => *position,
+        });
+    }
+    let is_single_scan = segments.scans == 1 && usize::from(segments.first_scan_components) == components;
+    let stream = Stream { frame, is_single_scan, length, repairs };
+    Ok(Header {
+        format: Format::Jpeg,
+        size,
+        orientation: segments.orientation.unwrap_or_default(),
+        icc_profile,
+        is_gray,
+        memory: stream.memory(),
+        largest: size,
+        detail: Detail::Jpeg(stream),
+    })
+}
+
+/// libjpeg-turbo's handles of one thread.
+#[derive(Debug)]
+pub(super) struct Turbo {
+    decompressor: Decompressor,
+    compressor: Compressor,
+}
+
+impl Turbo {
+    pub(super) fn try_new() -> Result<Self, CodecError> {
+        Ok(Self { decompressor: decompressor()?, compressor: Compressor::new().map_err(encode_error)? })
+    }
+
+    pub(super) fn decode(
+        &mut self,
+        bytes: &[u8],
+        stream: &Stream,
+        scale: DctScale,
+        columns: &Range<u32>,
+    ) -> Result<Pixels, CodecError> {
+        let scale = if stream.is_scalable() { scale } else { DctScale::Full };
+        let (size, channels) = (scale.scaled(stream.frame.size), stream.channels());
+        let length = byte_len(size, channels)
+            .ok_or_else(|| CodecError::Corrupt("the image is too large for memory".to_owned()))?;
+        let mut data = vec![0; length];
+        let picture = Picture { scale, size, channels, columns: stream.columns(columns, scale) };
+        match self.decompressor.decompress(&stream.repaired(bytes), &picture, &mut data) {
+            Ok(()) => {}
+            Err(error) if error.to_string().ends_with(PADDING) => {}
+            Err(error) => {
+                // After an error, a handle continues with the file that failed: it is replaced.
+                self.decompressor = decompressor()?;
+                return Err(decode_error(&error));
+            }
+        }
+        if stream.is_ink() {
+            // Inks are stored inverted (Adobe's convention, now the rule of ITU-T T.872): 0 is full ink.
+            for ink in &mut data {
+                *ink = 255 - *ink;
+            }
+        }
+        Pixels::try_new(size, channels, data).map_err(|error| CodecError::Corrupt(error.to_string()))
+    }
+
+    pub(super) fn encode(
+        &mut self,
+        pixels: &Pixels,
+        quality: u8,
+        subsampling: Subsampling,
+    ) -> Result<Vec<u8>, CodecError> {
+        self.compressor.set_quality(i32::from(quality)).map_err(encode_error)?;
+        let subsampling = match subsampling {
+            Subsampling::S420 => Subsamp::Sub2x2,
+            Subsampling::S444 => Subsamp::None,
+        };
+        self.compressor.set_subsamp(subsampling).map_err(encode_error)?;
+        let (width, height) = (pixels.size().width() as usize, pixels.size().height() as usize);
+        let image = Image { pixels: pixels.data(), width, pitch: width * 3, height, format: PixelFormat::RGB };
+        self.compressor.compress_to_vec(image).map_err(encode_error)
+    }
+}
+
+fn decompressor() -> Result<Decompressor, CodecError> {
+    Decompressor::try_new(MAX_SCANS).map_err(encode_error)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err needs")]
+fn encode_error(error: turbojpeg::Error) -> CodecError {
+    CodecError::Encode(error.to_string())
+}
+
+/// libjpeg-turbo's error, sorted by its remedy. The texts are those of its `jerror.h`.
+fn decode_error(error: &turbojpeg::Error) -> CodecError {
+    let text = error.to_string();
+    if text.contains("nsupported")
+        || text.contains("not supported")
+        || text.contains("not implemented")
+        || text.contains("Could not determine")
+    {
+        CodecError::Unsupported(text)
+    } else {
+        CodecError::Corrupt(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every kind of JPEG in `testdata/images`, and progressive ones without their last scans.
+    fn kinds() -> Vec<(String, Vec<u8>)> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/images/jpeg");
+        let mut kinds = Vec::new();
+        for entry in std::fs::read_dir(folder).expect("a readable folder") {
+            let path = entry.expect("a readable folder").path();
+            let name = path.file_name().expect("files have names").to_string_lossy().into_owned();
+            let bytes = std::fs::read(&path).expect("a readable file");
+            if name.contains("progressive") {
+                let scans = memchr::memmem::find_iter(&bytes, &[0xff, marker::SOS]);
+                for (number, start) in scans.enumerate().skip(1) {
+                    let cut = [&bytes[..start], &[0xff, marker::EOI]].concat();
+                    kinds.push((format!("{name}, {number} scans"), cut));
+                }
+            }
+            kinds.push((name, bytes));
+        }
+        kinds
+    }
+
+    #[test]
+    fn leaving_columns_out_changes_no_other() {
+        let mut turbo = Turbo::try_new().expect("memory for the codecs");
+        let (mut left_out, mut faults) = (0, Vec::new());
+        for (name, bytes) in kinds() {
+            let header = header(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let Detail::Jpeg(stream) = header.detail else { panic!("{name} is a JPEG") };
+            for scale in [DctScale::Full, DctScale::Half, DctScale::Quarter, DctScale::Eighth] {
+                let width = scale.scaled(header.size).width();
+                // libjpeg-turbo cannot decode a few of the kinds, in part or as a whole.
+                let Ok(whole) = turbo.decode(&bytes, &stream, scale, &(0..width)) else { continue };
+                // Every position of an edge within a unit of up to 32 columns; some ranges reach the right edge.
+                for start in (width / 4..width).take(33) {
+                    let needed = start..if start % 4 == 0 { width } else { (start + 1 + start % 13).min(width) };
+                    let part = turbo.decode(&bytes, &stream, scale, &needed).expect("the whole could be decoded");
+                    let stride = width as usize * whole.channels().count();
+                    let columns = needed.start as usize * whole.channels().count()
+                        ..needed.end as usize * whole.channels().count();
+                    let mut rows = whole.data().chunks(stride).zip(part.data().chunks(stride));
+                    if rows.any(|(all, some)| all[columns.clone()] != some[columns.clone()]) {
+                        faults.push(format!("{name}, {scale:?}, {needed:?} of {width}"));
+                    }
+                    left_out += u32::from(whole != part);
+                }
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        assert!(left_out > 2000, "columns were left out {left_out} times");
+    }
+
+    #[test]
+    fn damage_in_columns_that_are_left_out_is_seen() {
+        let mut turbo = Turbo::try_new().expect("memory for the codecs");
+        let (mut refused, mut faults) = (0, Vec::new());
+        for (name, mut bytes) in kinds() {
+            for at in (bytes.len() / 2..bytes.len() - 2).step_by(997) {
+                let clean = std::mem::replace(&mut bytes[at], 0x5a);
+                if let Ok(Header { detail: Detail::Jpeg(stream), size, .. }) = header(&bytes) {
+                    let scale = DctScale::Quarter;
+                    let mut decode =
+                        |columns| turbo.decode(&bytes, &stream, scale, &columns).map(|pixels| pixels.size());
+                    let whole = decode(0..scale.scaled(size).width());
+                    if whole != decode(0..1) {
+                        faults.push(format!("{name}, byte {at}: {whole:?}"));
+                    }
+                    refused += u32::from(whole.is_err());
+                }
+                bytes[at] = clean;
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        assert!(refused > 50, "damage was seen {refused} times");
+    }
+}

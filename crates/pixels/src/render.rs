@@ -1,0 +1,312 @@
+//! From a file's bytes to its outputs' bytes: a plan that is made from the header, and its execution.
+//!
+//! Decode (DCT-scaled) → scale in the stored picture's axes → turn the small picture → colours → background → encode.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::buffer::{Channels, Pixels};
+use crate::codec::{CodecError, Codecs, Header};
+use crate::color::Conversion;
+use crate::geometry::{DctScale, Placement, Size, dct_scale, place};
+use crate::scale::{PassOrder, Precision, Resample, ScaleError, Scaler};
+use crate::spec::{Color, Decode, Spec};
+
+/// Reasons why a source gives no output.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RenderError {
+    /// The image has more pixels than `MAX_SOURCE_PIXELS`.
+    #[error("the image has {} pixels ({size}), MAX_SOURCE_PIXELS is {limit}", .size.pixels())]
+    TooManyPixels {
+        /// Width and height as stored.
+        size: Size,
+        /// The limit in pixels.
+        limit: u64,
+    },
+    /// The file cannot be decoded, or the output cannot be encoded.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The pixels cannot be scaled.
+    #[error("{0}")]
+    Scale(String),
+    /// The colour engine rejected pixels for which it had made a conversion.
+    #[error("{0}")]
+    Color(String),
+    /// The size of a requested output is not in the plan.
+    #[error("{0} is not one of the planned sizes")]
+    UnknownSize(Size),
+}
+
+impl From<ScaleError> for RenderError {
+    fn from(error: ScaleError) -> Self {
+        Self::Scale(error.to_string())
+    }
+}
+
+/// The steps that make the outputs of one source, decided by its header and the settings.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    spec: Arc<Spec>,
+    header: Header,
+    scale: DctScale,
+    placements: Vec<(Size, Placement)>,
+}
+
+impl Plan {
+    /// Reads the header of a file and decides the steps. All sizes of `spec` count for the decode scale, even if only
+    /// some are rendered: an output never depends on which others are made with it.
+    ///
+    /// # Errors
+    /// [`RenderError::TooManyPixels`] above `max_pixels`, [`RenderError::Codec`] if the header cannot be read or the
+    /// file is not complete.
+    pub fn read(bytes: &[u8], spec: Arc<Spec>, max_pixels: u64) -> Result<Self, RenderError> {
+        let header = Codecs::header(bytes)?;
+        if header.largest.pixels() > max_pixels {
+            return Err(RenderError::TooManyPixels { size: header.largest, limit: max_pixels });
+        }
+        let upright = if header.orientation.swaps_axes() { header.size.transposed() } else { header.size };
+        let scale = if spec.decode == Decode::Fast && header.is_scalable() {
+            let deciding = spec.deciding_sizes().into_iter();
+            dct_scale(&deciding.map(|size| place(upright, size, spec.fit)).collect::<Vec<_>>())
+        } else {
+            DctScale::Full
+        };
+        let placements = spec.sizes.iter().map(|size| (*size, place(upright, *size, spec.fit))).collect();
+        Ok(Self { spec, header, scale, placements })
+    }
+
+    /// The header of the source.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The placement of each output of `sizes`, in that order.
+    fn placements(&self, sizes: &[Size]) -> Result<Vec<(Size, Placement)>, RenderError> {
+        let planned = |size: &Size| self.placements.iter().find(|(planned, _)| planned == size).copied();
+        sizes.iter().map(|size| planned(size).ok_or(RenderError::UnknownSize(*size))).collect()
+    }
+
+    /// The scaling of the decoded picture, in its own axes.
+    fn resample(&self, placement: &Placement) -> Resample {
+        let orientation = self.header.orientation;
+        let crop = placement.crop.in_stored(orientation, self.header.size).divided(self.scale.divisor());
+        let source = self.header.size;
+        let (target, order) = if orientation.swaps_axes() {
+            let order = PassOrder::of_pillow(source.transposed(), placement.scaled);
+            (placement.scaled.transposed(), order.transposed())
+        } else {
+            (placement.scaled, PassOrder::of_pillow(source, placement.scaled))
+        };
+        let precision = if self.scale == DctScale::Full { Precision::Exact } else { Precision::Quick };
+        Resample { crop, target, filter: self.spec.filter, order, orientation, precision }
+    }
+
+    /// The columns of the decoded picture that these outputs are made of.
+    fn columns(&self, wanted: &[(Size, Placement)]) -> Range<u32> {
+        let decoded = self.scale.scaled(self.header.size);
+        let columns = wanted.iter().map(|(_, placement)| self.resample(placement).columns(decoded));
+        columns.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..decoded.width())
+    }
+
+    /// An upper bound of the memory that rendering takes besides the source's bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        let decoded = self.scale.scaled(self.header.size);
+        // The first pass leaves as many lines as the decode has, of the output's other side.
+        let between = self.placements.iter().map(|(size, _)| {
+            let longest = u64::from(decoded.width().max(decoded.height()));
+            longest.saturating_mul(u64::from(size.width().max(size.height()))).saturating_mul(4)
+        });
+        // Each output is scaled, turned, converted, composited and encoded; the encoded ones are kept.
+        let outputs: u64 = self.placements.iter().map(|(size, _)| size.pixels().saturating_mul(16)).sum();
+        self.header
+            .memory
+            .at(self.scale, self.header.size)
+            .saturating_add(Scaler::WORKING_BYTES)
+            .saturating_add(between.max().unwrap_or(0))
+            .saturating_add(outputs)
+    }
+}
+
+/// The outputs of one source, and facts about their making.
+#[derive(Debug)]
+pub struct Rendered {
+    /// The files, in the order of the requested sizes.
+    pub files: Vec<Vec<u8>>,
+    /// The reason why the embedded profile was ignored, if it was.
+    pub broken_profile: Option<String>,
+    /// Time spent decoding.
+    pub decode: Duration,
+    /// Time spent scaling, turning, converting and compositing.
+    pub resize: Duration,
+    /// Time spent encoding.
+    pub encode: Duration,
+}
+
+/// One thread's codecs and tables, kept from source to source.
+#[derive(Debug)]
+pub struct Renderer {
+    codecs: Codecs,
+    scaler: Scaler,
+}
+
+impl Renderer {
+    /// Sets up the codecs.
+    ///
+    /// # Errors
+    /// [`CodecError::Encode`] if there is no memory for them.
+    pub fn try_new() -> Result<Self, CodecError> {
+        Ok(Self { codecs: Codecs::try_new()?, scaler: Scaler::new() })
+    }
+
+    /// Makes one file for each of `sizes`, in that order, of the source that `plan` was read from.
+    ///
+    /// # Errors
+    /// [`RenderError::UnknownSize`] if a size is not in the plan; every other [`RenderError`] if the file is damaged or
+    /// an output cannot be made.
+    pub fn render(&mut self, bytes: &[u8], plan: &Plan, sizes: &[Size]) -> Result<Rendered, RenderError> {
+        let start = Instant::now();
+        let wanted = plan.placements(sizes)?;
+        let mut decoded = self.codecs.decode_columns(bytes, &plan.header, plan.scale, &plan.columns(&wanted))?;
+        let decode = start.elapsed();
+
+        let start = Instant::now();
+        let mut broken_profile = None;
+        let conversion = conversion(&plan.header, &decoded, plan.spec.color).unwrap_or_else(|reason| {
+            broken_profile = Some(reason);
+            None
+        });
+        if conversion.is_none() {
+            // Without a profile, CMYK becomes RGB before scaling, as in Pillow.
+            decoded = decoded.without_black();
+        }
+        decoded.premultiply();
+        let mut resize = start.elapsed();
+        let mut encode = Duration::ZERO;
+        let mut files = Vec::with_capacity(wanted.len());
+        for (size, placement) in wanted {
+            let start = Instant::now();
+            let small = self.small(&decoded, plan, size, &placement, conversion.as_ref())?;
+            resize += start.elapsed();
+            let start = Instant::now();
+            files.push(self.codecs.encode(&small, plan.spec.encoding)?);
+            encode += start.elapsed();
+        }
+        Ok(Rendered { files, broken_profile, decode, resize, encode })
+    }
+
+    /// The pixels of one output: upright, RGB, exactly of its size.
+    fn small(
+        &mut self,
+        decoded: &Pixels,
+        plan: &Plan,
+        size: Size,
+        placement: &Placement,
+        conversion: Option<&Conversion>,
+    ) -> Result<Pixels, RenderError> {
+        let resample = plan.resample(placement);
+        let mut small = self.scaler.scale(decoded, &resample)?.upright(plan.header.orientation);
+        small.unpremultiply();
+        if let Some(conversion) = conversion {
+            small = conversion.apply(&small).map_err(|error| RenderError::Color(error.to_string()))?;
+        }
+        let small = small.over(plan.spec.background);
+        debug_assert_eq!(small.channels(), Channels::Rgb);
+        if small.size() == size {
+            return Ok(small);
+        }
+        let mut canvas = Pixels::filled(size, plan.spec.background);
+        canvas.paste(&small, placement.offset);
+        Ok(canvas)
+    }
+}
+
+/// The conversion to sRGB, if there is a profile and it is to be applied; the text says why it cannot be.
+fn conversion(header: &Header, decoded: &Pixels, color: Color) -> Result<Option<Conversion>, String> {
+    match (&header.icc_profile, color) {
+        (Some(profile), Color::Srgb) => {
+            Conversion::parse(profile, decoded.channels(), header.is_gray).map_err(|error| error.to_string())
+        }
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Fit;
+    use crate::spec::{Encoding, Filter};
+    use proptest::prelude::*;
+
+    fn size(width: u32, height: u32) -> Size {
+        Size::new(width, height).expect("not zero")
+    }
+
+    fn read(path: &str) -> Vec<u8> {
+        let path = format!("{}/../../testdata/images/{path}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    #[test]
+    fn columns_that_no_output_shows_change_nothing() {
+        let sets: [&[Size]; 5] =
+            [&[size(24, 24)], &[size(20, 60)], &[size(110, 20)], &[size(40, 110), size(31, 17)], &[size(300, 300)]];
+        let mut renderer = Renderer::try_new().expect("memory for the codecs");
+        let mut left_out = 0;
+        for exif in 1..=8 {
+            let bytes = read(&format!("orientation/jpeg-{exif}.jpg"));
+            for filter in Filter::ALL {
+                for (sizes, decode) in sets.into_iter().flat_map(|set| Decode::ALL.map(|decode| (set, decode))) {
+                    let spec =
+                        Spec { sizes: sizes.to_vec(), filter, decode, encoding: Encoding::Npy, ..Spec::default() };
+                    let plan = Plan::read(&bytes, spec.into(), u64::MAX).expect("an image");
+                    let whole = renderer.codecs.decode(&bytes, &plan.header, plan.scale).expect("a whole image");
+                    let columns = plan.columns(&plan.placements);
+                    left_out += u32::from(columns.len() + 60 < whole.size().width() as usize);
+                    let files = renderer.render(&bytes, &plan, sizes).expect("a whole image").files;
+                    for ((size, placement), actual) in plan.placements.iter().zip(&files) {
+                        let small = renderer.small(&whole, &plan, *size, placement, None).expect("inside");
+                        let expected = renderer.codecs.encode(&small, Encoding::Npy).expect("an encoder");
+                        assert!(*actual == expected, "EXIF {exif}, {filter:?}, {decode:?}, {size} of {sizes:?}");
+                    }
+                }
+            }
+        }
+        assert!(left_out > 50, "columns were left out {left_out} times");
+    }
+
+    #[test]
+    fn files_come_in_the_order_of_the_requested_sizes() {
+        let bytes = read("orientation/jpeg-1.jpg");
+        let sizes = vec![size(10, 20), size(30, 40), size(50, 60)];
+        let spec = Spec { sizes, encoding: Encoding::Png, ..Spec::default() };
+        let plan = Plan::read(&bytes, spec.into(), u64::MAX).expect("an image");
+        let mut renderer = Renderer::try_new().expect("memory for the codecs");
+        let requested = [size(50, 60), size(10, 20)];
+        let files = renderer.render(&bytes, &plan, &requested).expect("a whole image").files;
+        let actual: Vec<Size> = files.iter().map(|file| Codecs::header(file).expect("a PNG").size).collect();
+        assert_eq!(actual, requested);
+        let error = renderer.render(&bytes, &plan, &[size(10, 20), size(20, 10)]).expect_err("not planned");
+        assert_eq!(error, RenderError::UnknownSize(size(20, 10)));
+    }
+
+    proptest! {
+        /// The scale is chosen by the sizes that the hash names, and it suits all of them.
+        #[test]
+        fn the_deciding_sizes_decide_for_all(
+            sides in prop::collection::vec((1_u32..400, 1_u32..400), 1..6),
+            source in (1_u32..5000, 1_u32..5000),
+            fit in prop::sample::select(Fit::ALL.to_vec()),
+        ) {
+            let spec = Spec { sizes: sides.into_iter().map(|(w, h)| size(w, h)).collect(), fit, ..Spec::default() };
+            let scale = |sizes: &[Size]| {
+                let source = size(source.0, source.1);
+                dct_scale(&sizes.iter().map(|size| place(source, *size, fit)).collect::<Vec<_>>())
+            };
+            prop_assert_eq!(scale(&spec.deciding_sizes()), scale(&spec.sizes));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The queues that unfinished records are handed back to: the only user of `aws_sdk_sqs`.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::DisplayErrorContext;
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_smithy_types::timeout::TimeoutConfig;
+
+use crate::outcome::Message;
+
+/// The most entries of one `SendMessageBatch`.
+const MAX_ENTRIES: usize = 10;
+/// The most bytes of one request: 256 KiB was the limit of every queue until 2025 (1 MiB since), less room for the
+/// envelope.
+const MAX_BATCH_BYTES: usize = 240 << 10;
+/// The time limit until the first byte of an answer, and the one of all attempts: a task that was asked to end has
+/// little time left.
+const FIRST_BYTE: Duration = Duration::from_secs(3);
+const OPERATION: Duration = Duration::from_secs(12);
+
+/// Why a message could not be sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct SendError(String);
+
+/// Queues of SQS.
+#[derive(Debug)]
+pub(crate) struct Queues {
+    client: Client,
+}
+
+impl Queues {
+    /// A client that shares connections and credentials with every other one that was made from `config`.
+    #[must_use]
+    pub(crate) fn new(config: &SdkConfig) -> Self {
+        let timeouts = config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
+        let timeouts = timeouts.into_builder().read_timeout(FIRST_BYTE).operation_timeout(OPERATION).build();
+        let builder = aws_sdk_sqs::config::Builder::from(config).timeout_config(timeouts);
+        Self { client: Client::from_conf(builder.build()) }
+    }
+
+    /// Sends all messages to one queue; gives one result a message, in their order.
+    pub(crate) async fn send(&self, url: &str, messages: &[&Message]) -> Vec<Result<(), SendError>> {
+        let mut results = Vec::with_capacity(messages.len());
+        let mut rest = messages;
+        while !rest.is_empty() {
+            let (batch, later) = rest.split_at(batch_length(rest));
+            results.extend(self.send_batch(url, batch).await);
+            rest = later;
+        }
+        results
+    }
+
+    async fn send_batch(&self, url: &str, messages: &[&Message]) -> Vec<Result<(), SendError>> {
+        let all_failed = |why: &str| vec![Err(SendError(why.to_owned())); messages.len()];
+        let mut request = self.client.send_message_batch().queue_url(url);
+        for (index, message) in messages.iter().enumerate() {
+            let entry = SendMessageBatchRequestEntry::builder()
+                .id(index.to_string())
+                .message_body(&message.body)
+                .delay_seconds(i32::from(message.delay_seconds))
+                .build();
+            match entry {
+                Ok(entry) => request = request.entries(entry),
+                Err(error) => return all_failed(&error.to_string()),
+            }
+        }
+        match request.send().await {
+            Err(error) => all_failed(&DisplayErrorContext(error).to_string()),
+            // Each entry has a result of its own: one that is in neither list was not sent.
+            Ok(answer) => (0..messages.len())
+                .map(|index| {
+                    let id = index.to_string();
+                    if answer.successful().iter().any(|sent| sent.id() == id) {
+                        return Ok(());
+                    }
+                    let failed = answer.failed().iter().find(|failed| failed.id() == id);
+                    let why = failed.map_or("the queue did not say whether it took the message".to_owned(), |failed| {
+                        format!("{} {}", failed.code(), failed.message().unwrap_or_default())
+                    });
+                    Err(SendError(why))
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The number of messages, at least one, that fit into one request.
+fn batch_length(messages: &[&Message]) -> usize {
+    let mut bytes = 0;
+    let fits = |message: &&&Message| {
+        bytes += message.body.len();
+        bytes <= MAX_BATCH_BYTES
+    };
+    messages.iter().take(MAX_ENTRIES).take_while(fits).count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_stay_within_the_limits_of_the_queue() {
+        let messages = |sizes: &[usize]| -> Vec<Message> {
+            sizes.iter().map(|size| Message { body: "x".repeat(*size), delay_seconds: 0 }).collect()
+        };
+        let cases: [(&[usize], usize); 5] = [
+            (&[1; 25], 10),
+            (&[100 << 10, 100 << 10, 100 << 10], 2),
+            (&[300 << 10, 1], 1),
+            (&[240 << 10, 1], 1),
+            (&[1], 1),
+        ];
+        for (sizes, expected) in cases {
+            assert_eq!(batch_length(&messages(sizes).iter().collect::<Vec<_>>()), expected, "{sizes:?}");
+        }
+    }
+}

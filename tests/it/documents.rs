@@ -1,0 +1,93 @@
+//! The documents and the program say the same.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pixpipe::config::{DefaultValue, VARIABLES};
+use pixpipe::outcome::Exit;
+use pixpipe::reason::{FailReason, SkipReason};
+use pixpipe_pixels::spec::Spec;
+
+const BEGIN: &str = "<!-- variables: generated from src/config.rs, checked by cargo test -->\n";
+const END: &str = "<!-- /variables -->";
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn contract() -> String {
+    fs::read_to_string(path("docs/contract.md")).expect("a readable contract")
+}
+
+fn table() -> String {
+    let mut table = String::from("| variable | default | accepted | meaning |\n|---|---|---|---|\n");
+    for variable in VARIABLES {
+        let default = match variable.default {
+            DefaultValue::Text(text) if !text.is_empty() => format!("`{text}`"),
+            other => other.to_string(),
+        };
+        let (name, accepts, meaning) = (variable.name, variable.accepts, variable.meaning);
+        table += &format!("| `{name}` | {default} | {accepts} | {meaning} |\n");
+    }
+    table
+}
+
+/// `UPDATE_DOCUMENTS=1 cargo test --test it documents` writes the table.
+#[test]
+fn the_contract_has_the_table_of_the_variables() {
+    let contract = contract();
+    let (before, rest) = contract.split_once(BEGIN).expect("the mark before the table");
+    let (written, after) = rest.split_once(END).expect("the mark behind the table");
+    if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
+        let updated = format!("{before}{BEGIN}{}{END}{after}", table());
+        fs::write(path("docs/contract.md"), updated).expect("a writable contract");
+    } else {
+        assert!(written == table(), "UPDATE_DOCUMENTS=1 cargo test --test it documents writes this:\n{}", table());
+    }
+}
+
+#[test]
+fn the_contract_has_every_reason_exit_code_and_the_spec_of_the_defaults() {
+    let contract = contract();
+    let reasons = FailReason::ALL.iter().map(|reason| reason.as_str());
+    for word in reasons.chain(SkipReason::ALL.iter().map(|reason| reason.as_str())) {
+        assert!(contract.contains(&format!("`{word}`")), "no reason {word}");
+    }
+    for exit in [Exit::Done, Exit::Failed, Exit::Usage, Exit::Batch, Exit::Retry, Exit::Config] {
+        assert!(contract.contains(&format!("\n| {} |", exit.code())), "no exit code {}", exit.code());
+    }
+    let spec = Spec::default();
+    let text = spec.text(spec.sizes[0]);
+    // The command that shows it goes over two lines.
+    let contract = contract.replace("\\\n", "");
+    assert!(contract.contains(&text) && contract.contains(&spec.hash(spec.sizes[0])), "not the spec text {text}");
+}
+
+/// Every relative link of every document leads to a file.
+#[test]
+fn links_lead_somewhere() {
+    let mut folders = vec![path("")];
+    let mut broken = Vec::new();
+    let mut links = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a readable folder") {
+            let file = entry.expect("an entry").path();
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if file.is_dir() && name != "target" && name != "node_modules" && !name.starts_with('.') {
+                folders.push(file);
+            } else if file.extension().is_some_and(|extension| extension == "md") {
+                let text = fs::read_to_string(&file).expect("readable");
+                for link in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#', ' ']).next()) {
+                    if link.is_empty() || link.contains("://") || link.starts_with("mailto:") {
+                        continue;
+                    }
+                    links += 1;
+                    if !folder.join(link).exists() {
+                        broken.push(format!("{}: {link}", file.display()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty() && links > 50, "{links} links, broken:\n{}", broken.join("\n"));
+}

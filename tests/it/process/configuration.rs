@@ -1,0 +1,70 @@
+//! Tests of the environment variables.
+
+use std::path::PathBuf;
+
+use pixpipe_test_support::run::{Pixpipe, entries};
+use pixpipe_test_support::server::S3Server;
+
+use super::Folders;
+
+#[test]
+fn all_faults_of_the_environment_are_reported_together_with_received_and_accepted_values() {
+    let wrong = [
+        ("SIZES", "224,0", "4096"),
+        ("FIT", "crop-it", "contain"),
+        ("FILTER", "nearest", "lanczos3"),
+        ("DECODE", "slowly", "exact"),
+        ("COLOR", "adobe", "srgb"),
+        ("BACKGROUND", "#ffffff", "RRGGBB"),
+        ("FORMAT", "avif", "webp"),
+        ("JPEG_QUALITY", "101", "100"),
+        ("JPEG_SUBSAMPLING", "411", "444"),
+        ("MAX_SOURCE_BYTES", "many-bytes", "1"),
+        ("MAX_SOURCE_PIXELS", "-5", "1"),
+        ("MEMORY_LIMIT_BYTES", "512M", "bytes"),
+        ("CONCURRENCY", "none", "1"),
+        ("GRACE_SECONDS", "soon", "0"),
+        ("STORE", "ftp://x", "dir:"),
+        ("SKIP_UNCHANGED", "perhaps", "false"),
+        ("LOG_FORMAT", "xml", "text"),
+    ];
+    let server = S3Server::with_buckets();
+    let healthy = Pixpipe::with_s3(server.endpoint()).without("DEST_BUCKET").batch(&entries(&[("src", "a.jpg")]));
+    let all_wrong = wrong.iter().fold(healthy, |run, (name, value, _)| run.env(name, value));
+
+    let finished = all_wrong.run().expect_code(78);
+
+    let output = finished.both_streams();
+    for (name, received, accepted) in wrong {
+        let line = output.lines().find(|line| line.contains(name) && line.contains(received));
+        let line = line.unwrap_or_else(|| panic!("no line with {name} and {received:?} in\n{output}"));
+        assert!(line.contains(accepted), "{name} accepts {accepted:?}, but: {line}");
+    }
+    assert!(output.contains("DEST_BUCKET"), "{output}");
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn a_required_variable_that_is_not_set_is_a_fault_of_the_configuration() {
+    let folders = Folders::new();
+    for name in ["SQS_BODY", "DEST_BUCKET"] {
+        let finished = folders.run().without(name).run().expect_code(78);
+        assert!(finished.both_streams().contains(name), "{finished:?}");
+    }
+    assert_eq!(folders.written(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_queue_without_a_region_is_a_fault_of_the_configuration() {
+    let folders = Folders::new();
+    let run = folders.run().env("RETRY_QUEUE_URL", "http://127.0.0.1:9/queue");
+    let finished = run.without("AWS_REGION").run().expect_code(78);
+    assert!(finished.both_streams().contains("AWS_REGION"), "{finished:?}");
+    assert_eq!(folders.written(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn the_configuration_is_checked_before_the_batch() {
+    let folders = Folders::new();
+    folders.run().env("SQS_BODY", "{bucket: x}").env("FIT", "crop").run().expect_code(78);
+}

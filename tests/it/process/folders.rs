@@ -1,0 +1,97 @@
+//! Tests with folders as buckets.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+
+use pixpipe_test_support::photos;
+use pixpipe_test_support::run::{entries, outcome, text};
+
+use super::{Folders, with_status, write};
+
+#[test]
+fn with_folders_as_buckets_the_outputs_are_files_in_the_destination_folder() {
+    let folders = Folders::new();
+    folders.put("deep/er/b.png", &photos::png(64, 48, 2));
+    let before = folders.protected();
+    folders
+        .run()
+        .env("DEST_PREFIX", "thumbs/")
+        .batch(&entries(&[("src", "a.png"), ("src", "deep/er/b.png")]))
+        .run()
+        .expect_code(0);
+    let dest = folders.root().join("dest/thumbs/32x32");
+    for name in ["a.png.jpg", "deep/er/b.png.jpg"] {
+        let bytes = fs::read(dest.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (width, height, _) = photos::decode_jpeg(&bytes);
+        assert_eq!((width, height), (32, 32), "{name}");
+    }
+    assert_eq!(folders.protected(), before);
+}
+
+#[test]
+fn a_killed_program_leaves_no_partial_output_in_its_folders_and_the_next_run_completes_the_batch() {
+    for killed_at in 0..6 {
+        let folders = Folders::new();
+        let keys: Vec<String> = (0..8).map(|number| format!("{number}.png")).collect();
+        for (key, seed) in keys.iter().zip(1..) {
+            folders.put(key, &photos::png(64, 48, seed));
+        }
+        let batch = entries(&keys.iter().map(|key| ("src", key.as_str())).collect::<Vec<_>>());
+        let run = || folders.run().env("SIZES", "32,640").env("CONCURRENCY", "2").batch(&batch);
+        let running = run().start();
+        // Other records are in progress at this moment.
+        running.wait_for_line(&format!("/{killed_at}.png"));
+        running.signal(Signal::KILL);
+        running.finish();
+        let assert_whole = |path: &PathBuf| drop(photos::decode_jpeg(&fs::read(path).expect("a file can be read")));
+        folders.written().iter().for_each(assert_whole);
+        run().run().expect_code(0);
+        let written = folders.written();
+        assert_eq!(written.len(), 16, "killed at {killed_at}: {written:?}");
+        written.iter().for_each(assert_whole);
+    }
+}
+
+#[test]
+fn a_key_or_bucket_that_leads_out_of_the_folders_fails_only_its_own_record() {
+    let folders = Folders::new();
+    let photo = photos::png(64, 48, 3);
+    write(&folders.outside.path().join("secret.png"), &photo);
+    write(&folders.root().join("secret.png"), &photo);
+    let absolute = folders.outside.path().join("secret.png").display().to_string();
+    folders.put("folder/b.png", &photo);
+    let hostile = [
+        ("src", "../secret.png"),
+        ("src", "../../secret.png"),
+        ("src", "x/../../../secret.png"),
+        ("src", absolute.as_str()),
+        ("src", "nul\0.png"),
+        ("src", ""),
+        ("src", "."),
+        ("src", ".."),
+        ("src", "folder"),
+        (".pixpipe", "dest/32x32/a.png.jpg.json"),
+        ("src", &"long/".repeat(300)),
+        ("src", &"l".repeat(1000)),
+        ("..", "secret.png"),
+        ("../store/src", "a.png"),
+        ("/", "secret.png"),
+    ];
+    let before = folders.protected();
+    for (bucket, key) in hostile {
+        let batch = entries(&[(bucket, key), ("src", "a.png")]);
+        let finished = folders.run().env("SKIP_UNCHANGED", "false").batch(&batch).run().expect_code(1);
+        assert_eq!(finished.outcome("a.png"), outcome("written", ""), "next to {bucket:?} {key:?}");
+        let records = finished.records();
+        let failed = with_status(&records, "failed");
+        assert_eq!(failed.len(), 1, "{bucket:?} {key:?}: {}", finished.stdout);
+        assert!(
+            failed.iter().all(|record| ["invalid-entry", "not-found"].contains(&text(record, "reason"))),
+            "{failed:?}"
+        );
+        assert_eq!(folders.written(), [folders.root().join("dest/32x32/a.png.jpg")], "{bucket:?} {key:?}");
+        assert_eq!(folders.protected(), before, "{bucket:?} {key:?}");
+    }
+}
