@@ -10,7 +10,7 @@ VENV := target/venv
 # One set of features for all tests, so that nothing is compiled twice.
 CARGO_TEST := cargo test --locked --workspace --features fault-switch
 BIN := target/$(TRIPLE)/dist/pixpipe
-DEMO_BIN := target/$(TRIPLE)/demo
+DEMO_BIN := target/$(TRIPLE)/quick
 
 .PHONY: help tools build demo check test lint format clippy goldens chaos parity ministack pipe image image-test sbom \
 	e2e bench fuzz clean
@@ -29,7 +29,7 @@ build: tools ## the program that ships: static, with every optimisation
 demo: tools ## the shipped photos at 224 and 299 px, and a contact sheet of them: about 2 minutes
 	@rm -rf target/demo
 	@echo "Building without AWS and without optimisation: usually 2 minutes on 2 cores, the first time."
-	@cargo build --locked --profile demo --no-default-features --package pixpipe --package contact-sheet
+	@cargo build --locked --profile quick --no-default-features --package pixpipe --package contact-sheet
 	@mkdir -p target/demo
 	@echo "Making 224 and 299 px images of the 7 photos in testdata/photos:"
 	@export STORE=dir:. DEST_BUCKET=target DEST_PREFIX=demo/ SIZES=224,299; \
