@@ -4,11 +4,11 @@
 
 # The tag's list for every platform: tag and digest change together; the version is that of rust-toolchain.toml.
 FROM docker.io/library/rust:1.95-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082 AS build
-ARG PROFILE=dist
 # hadolint ignore=DL3008 # Debian keeps no old versions: a pinned one could not be had after its next update
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates cmake make nasm \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
+ARG PROFILE=dist
 
 # The dependencies on their own: this layer stays until a manifest or Cargo.lock changes. Empty files stand for all
 # sources that the manifests name.

@@ -9,6 +9,13 @@ root=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+# An empty image has no dynamic linker. RUSTFLAGS in the environment, for example, would replace the flag of
+# .cargo/config.toml.
+if readelf --program-headers --wide "$binary" | grep -q INTERP; then
+    echo "$binary is not static: build it without RUSTFLAGS, so that .cargo/config.toml counts" >&2
+    exit 1
+fi
+
 # The image's user owns none of the files and must be able to read them.
 umask 022
 mkdir -p "$root/etc/ssl/certs" "$root/licenses"

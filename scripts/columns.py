@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Fails if a line of a source or a document is wider than 120 columns.
 
-Not counted: rows of Markdown tables, and lines that hold a web address or a digest.
+Not counted: rows of Markdown tables, and lines that hold a web address or a digest. Cargo.toml is not checked: there a
+dependency and the reason for it stand on one line.
 """
 import re
 import subprocess

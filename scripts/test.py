@@ -9,18 +9,28 @@ those that were SKIPPED (exit code 77), and the sum of all tests.
 """
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
 import time
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "target" / "test"
+if not shutil.which("rustc"):
+    sys.exit("rustc is missing: install Rust with rustup, which reads rust-toolchain.toml")
 TRIPLE = subprocess.run(
     ["rustc", "--print", "host-tuple"], cwd=ROOT, check=True, capture_output=True, text=True
 ).stdout.strip()
+# Incremental builds help whoever builds again; a clean clone is faster without.
+if os.environ.get("CI"):
+    os.environ.setdefault("CARGO_INCREMENTAL", "0")
+# The stages hand files to each other below target/.
+ENVIRONMENT = {name: value for name, value in os.environ.items()
+               if name not in ("CARGO_TARGET_DIR", "CARGO_BUILD_TARGET", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS")}
 DEBUG = ROOT / "target" / TRIPLE / "debug"
 # A copy: the tests build the program again, with files that crash the decoder (`fault-switch`). A bench is built with
 # it so that the dependencies have the features of the tests, and are not compiled twice.
@@ -55,9 +65,11 @@ CHECK = [
           f"{CARGO_TEST} --test plan_memory --test hostile --test fuzz_corpus", needs=("compile",)),
     Stage("behaviour", "the built program: environment, S3, races, hand-back, goldens", f"{CARGO_TEST} --test it",
           needs=("compile",)),
-    Stage("lint", "clippy and documentation, without a warning", "make --no-print-directory clippy",
-          needs=("compile",)),
 ]
+
+# cargo locks its folder while it checks, so this comes when nobody else needs it.
+LINT = Stage("lint", "clippy and documentation, without a warning", "make --no-print-directory clippy",
+             needs=("unit", "pixels", "behaviour"))
 
 EVERYTHING = [
     *CHECK,
@@ -73,6 +85,7 @@ EVERYTHING = [
           variables={"BINARY": str(PROGRAM)}),
     Stage("ministack", "another S3 and SQS, with policies that are enforced", "acceptance/ministack/run",
           needs=("compile",), variables={"CARGO_TEST_ARGS": CARGO_TEST.removeprefix("cargo test ")}),
+    LINT,
 ]
 
 
@@ -82,7 +95,7 @@ def run(stage):
     with open(log, "wb") as output:
         ended = subprocess.run(
             ["bash", "-c", stage.command], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL, env=os.environ | {"CARGO_TERM_COLOR": "never"} | stage.variables,
+            stdin=subprocess.DEVNULL, env=ENVIRONMENT | {"CARGO_TERM_COLOR": "never"} | stage.variables,
         )
     stage.log = log.read_text(encoding="utf-8", errors="replace")
     stage.seconds = time.monotonic() - start
@@ -90,12 +103,14 @@ def run(stage):
 
 
 def counts(log):
-    """Passed and failed tests, as cargo and the acceptance suites count them."""
+    """Passed and failed tests, as cargo and the acceptance suites count them; None if nothing was counted."""
     cargo = [(int(passed), int(failed)) for passed, failed in
              re.findall(r"^test result: \S+ (\d+) passed; (\d+) failed", log, flags=re.M)]
     own = re.findall(r"^(\d+) passed, (\d+) failed$", log, flags=re.M)
     # A suite that runs cargo sums its counts up itself.
     found = [(int(own[-1][0]), int(own[-1][1]))] if own else cargo
+    if not found:
+        return None
     return sum(passed for passed, _ in found), sum(failed for _, failed in found)
 
 
@@ -120,11 +135,17 @@ def run_all(stages):
     changed = threading.Condition()
 
     def work(stage):
-        run(stage)
+        try:
+            run(stage)
+        except Exception:
+            # Whatever goes wrong here has failed the stage, and must not leave the others waiting.
+            stage.code, stage.log = 1, stage.log + traceback.format_exc()
         with changed:
-            report(stage)
-            stage.state = "ended"
-            changed.notify()
+            try:
+                report(stage)
+            finally:
+                stage.state = "ended"
+                changed.notify()
 
     def turn():
         for stage in (stage for stage in stages if stage.state == "waiting"):
@@ -146,10 +167,11 @@ def run_all(stages):
 
 
 def main():
-    sets = {"check": CHECK, "test": EVERYTHING}
+    sets = {"check": [*CHECK, LINT], "test": EVERYTHING}
     if len(sys.argv) != 2 or sys.argv[1] not in sets:
         sys.exit(__doc__)
     stages = sets[sys.argv[1]]
+    sys.stdout.reconfigure(errors="replace")
     OUT.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     run_all(stages)
@@ -157,11 +179,9 @@ def main():
     print(f"\n{'stage':<12}{'result':<14}{'seconds':>8}{'passed':>8}{'failed':>8}")
     passed = failed = 0
     for stage in stages:
-        ok, bad = counts(stage.log)
-        # A stage that counts nothing is one test.
-        if stage.code == 0 and (ok, bad) == (0, 0):
-            ok = 1
-        elif stage.code not in (0, SKIPPED) and bad == 0:
+        # A stage that counts nothing is one test. One whose tests are none has tested nothing.
+        ok, bad = counts(stage.log) or (int(stage.code == 0), 0)
+        if stage.code != SKIPPED and bad == 0 and (stage.code != 0 or ok == 0):
             bad = 1
         passed, failed = passed + ok, failed + bad
         print(f"{stage.name:<12}{result_of(stage):<14}{stage.seconds:>8.0f}{ok:>8}{bad:>8}")

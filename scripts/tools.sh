@@ -7,7 +7,12 @@ missing=""
 for tool in cc cmake nasm make; do
     command -v "$tool" >/dev/null || missing="$missing $tool"
 done
-[ -n "$missing" ] || exit 0
+if [ -z "$missing" ]; then
+    # Every build is static (.cargo/config.toml), and some systems ship the static C library apart.
+    echo 'int main(void) { return 0; }' | cc -static -x c - -o /dev/null 2>/dev/null ||
+        { echo "the static C library is missing: install libc6-dev (Debian) or glibc-static (Fedora)" >&2; exit 1; }
+    exit 0
+fi
 
 if ! command -v apt-get >/dev/null; then
     echo "missing:$missing. Install them with the package manager of this system." >&2

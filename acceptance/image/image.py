@@ -179,7 +179,7 @@ class Image(unittest.TestCase):
             self.assertTrue(labels[f"org.opencontainers.image.{name}"], name)
 
     def test_it_says_its_version_and_its_help(self):
-        self.assertRegex(self.run_to_end("--version").stdout, r"^pixpipe \d+\.\d+\.\d+\n$")
+        self.assertRegex(self.run_to_end("--version").stdout, r"^pixpipe \d+\.\d+\.\d+(-rc\.\d+)?\n$")
         self.assertIn("SQS_BODY", self.run_to_end("--help").stdout)
 
     def test_without_configuration_it_exits_with_78(self):
@@ -189,7 +189,7 @@ class Image(unittest.TestCase):
 
     def test_it_sees_the_memory_limit_of_its_container(self):
         ended = self.run_to_end("--check-config", env={"SQS_BODY": "[]", "DEST_BUCKET": "out"})
-        self.assertRegex(ended.stdout, rf"memory +{512 << 20} bytes")
+        self.assertRegex(ended.stdout, rf"MEMORY_LIMIT_BYTES={512 << 20} ")
 
     def test_a_batch_over_folders_writes_its_outputs(self):
         (self.folder / "in").mkdir()
