@@ -4,6 +4,7 @@ mod failure;
 #[cfg(feature = "fault-switch")]
 mod fault;
 mod isolated;
+mod pause;
 mod record;
 mod source;
 
@@ -101,7 +102,7 @@ pub async fn run<S: Store>(
                     break;
                 }
                 is_draining = true;
-                let (running, waiting, seconds) = (in_flight.len(), waiting.len(), grace.as_secs());
+                let (running, waiting, seconds) = (in_flight.len(), waiting.len(), grace.as_secs_f64());
                 tracing::warn!("{signal}: {running} records have {seconds} s to finish, {waiting} do not begin");
                 deadline.as_mut().reset(tokio::time::Instant::now() + grace);
             }

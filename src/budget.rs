@@ -17,8 +17,8 @@ const FILES_PERCENT: u64 = 25;
 /// A budget of bytes in two parts: files that were downloaded, and the pixels made of them.
 ///
 /// A record first takes room for its file, then for its pixels, and a holder of pixels never waits for a file: so
-/// nobody waits for ever (docs/decisions/004-memory-admission.md). A record that fits neither part takes the whole
-/// budget.
+/// nobody waits for ever (docs/decisions/004-memory-admission.md). A record that is too large for one of the parts
+/// takes the whole budget.
 #[derive(Debug, Clone)]
 pub struct Budget {
     files: Part,
@@ -85,7 +85,8 @@ impl Budget {
     /// The budget of a process that may use `limit_bytes` in all.
     #[must_use]
     pub fn new(limit_bytes: u64) -> Self {
-        let given_out = limit_bytes.saturating_sub(BASE_BYTES) / 100 * GIVEN_OUT_PERCENT;
+        // A retried record runs in a child process with the same budget: two bases, in both.
+        let given_out = limit_bytes.saturating_sub(2 * BASE_BYTES) / 100 * GIVEN_OUT_PERCENT;
         let files = given_out / 100 * FILES_PERCENT;
         Self { files: Part::new(files), pixels: Part::new(given_out - files) }
     }

@@ -1,5 +1,6 @@
 //! Runs this program again as a child process, so that a crash stays there.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::process::{Output, Stdio};
@@ -15,11 +16,18 @@ pub struct ChildProgram {
     vars: Vec<(OsString, OsString)>,
 }
 
+/// A process may have two variables of one name. Its configuration reads the first, as getenv(3) does; a child that was
+/// given both would read the last.
+fn first_of_each_name(vars: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)> {
+    let mut seen = BTreeSet::new();
+    vars.into_iter().filter(|(name, _)| seen.insert(name.clone())).collect()
+}
+
 impl ChildProgram {
     /// A program whose children get these variables and no others.
     #[must_use]
-    pub const fn new(vars: Vec<(OsString, OsString)>) -> Self {
-        Self { vars }
+    pub fn new(vars: Vec<(OsString, OsString)>) -> Self {
+        Self { vars: first_of_each_name(vars) }
     }
 
     /// Runs it to its end and gives its standard output; its diagnostics join those of the caller. `vars` replace the
@@ -38,5 +46,18 @@ impl ChildProgram {
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
         command.spawn()?.wait_with_output().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_variables_of_one_name_a_child_gets_the_first() {
+        let vars =
+            [("SIZES", "10"), ("FIT", "cover"), ("SIZES", "20")].map(|(name, value)| (name.into(), value.into()));
+        let kept: Vec<_> = ChildProgram::new(vars.into()).vars;
+        assert_eq!(kept, [("SIZES", "10"), ("FIT", "cover")].map(|(name, value)| (name.into(), value.into())));
     }
 }

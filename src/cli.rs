@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 
-use crate::config::{Config, DefaultValue, VARIABLES, Variable};
+use crate::config::{Config, DefaultValue, Setting, VARIABLES, Variable};
 use crate::event::{Entry, EntryKind};
 use crate::log::{stderr_line, stdout_line};
 use crate::machine::Machine;
-use crate::object::SourceObject;
+use crate::one_line::one_line;
 use crate::outcome::Exit;
 use crate::reason::FailReason;
 use crate::signals::Signals;
@@ -22,12 +22,12 @@ pub async fn run(args: &[OsString], vars: Vec<(OsString, OsString)>, signals: &m
             Ok((config, entries)) => print(&preview(&config, &entries, Machine::within(&config.limits))),
             Err(exit) => exit,
         },
-        ["--help"] => print(&help()),
-        ["--version"] => print(concat!("pixpipe ", env!("CARGO_PKG_VERSION"))),
+        ["--help" | "-h"] => print(&help()),
+        ["--version" | "-V"] => print(concat!("pixpipe ", env!("CARGO_PKG_VERSION"))),
         other => {
             stderr_line(&format!(
                 "the arguments \"{}\" are not accepted: give none, or one of --help, --version, --check-config",
-                other.join(" ").escape_debug()
+                one_line(&other.join(" "))
             ));
             Exit::Usage
         }
@@ -43,7 +43,7 @@ fn print(text: &str) -> Exit {
 fn preview(config: &Config, entries: &[Entry], machine: Machine) -> String {
     let mut text = String::from("Settings (* differs from the default):\n");
     for (variable, set) in VARIABLES.iter().zip(&config.settings) {
-        text += &setting(variable, set.as_deref().filter(|set| !set.is_empty()), machine);
+        text += &setting(variable, set, machine);
     }
     text += &format!("\nThreads: {}\n", machine.threads);
     for size in &config.spec.sizes {
@@ -53,15 +53,15 @@ fn preview(config: &Config, entries: &[Entry], machine: Machine) -> String {
     for Entry { pointer, kind } in entries {
         let fate = match kind {
             EntryKind::Work(object) if config.destination.feeds_itself(object) => {
-                format!("fail    {}: {}", named(object), FailReason::WouldLoop.as_str())
+                format!("fail    {object}: {}", FailReason::WouldLoop.as_str())
             }
-            EntryKind::Work(object) => format!("make    {}", named(object)),
+            EntryKind::Work(object) => format!("make    {object}"),
             EntryKind::Skip { object: Some(object), reason } => {
-                format!("skip    {}: {}", named(object), reason.as_str())
+                format!("skip    {object}: {}", reason.as_str())
             }
             EntryKind::Skip { object: None, reason } => format!("skip    {}", reason.as_str()),
             EntryKind::Invalid { message, .. } => {
-                format!("fail    {}: {}", FailReason::InvalidEntry.as_str(), message.escape_debug())
+                format!("fail    {}: {}", FailReason::InvalidEntry.as_str(), one_line(message))
             }
         };
         text += &format!("  {pointer:<14}{fate}\n");
@@ -70,26 +70,19 @@ fn preview(config: &Config, entries: &[Entry], machine: Machine) -> String {
 }
 
 /// One line of the settings: `NAME=value`, and the default if it differs.
-fn setting(variable: &Variable, set: Option<&str>, machine: Machine) -> String {
+fn setting(variable: &Variable, set: &Setting, machine: Machine) -> String {
     let Variable { name, default, .. } = variable;
-    let default_text = default.to_string();
-    match (set, default) {
+    match (set.text.as_deref().map(one_line), default) {
         (Some(body), _) if *name == "SQS_BODY" => format!("  {name}: {} bytes\n", body.len()),
-        (Some(set), DefaultValue::Required) => format!("  {name}={}\n", set.escape_debug()),
-        (Some(set), DefaultValue::Text(text)) if set == *text => format!("  {name}={set}\n"),
-        (Some(set), _) => format!("* {name}={} (default: {default_text})\n", set.escape_debug()),
+        (Some(text), _) if set.is_changed => format!("* {name}={text} (default: {default})\n"),
+        (Some(text), _) => format!("  {name}={text}\n"),
         (None, DefaultValue::Text(text)) => format!("  {name}={text}\n"),
         (None, _) => match *name {
-            "MEMORY_LIMIT_BYTES" => format!("  {name}={} ({default_text})\n", machine.memory_bytes),
-            "CONCURRENCY" => format!("  {name}={} ({default_text})\n", machine.concurrency),
+            "MEMORY_LIMIT_BYTES" => format!("  {name}={} ({default})\n", machine.memory_bytes),
+            "CONCURRENCY" => format!("  {name}={} ({default})\n", machine.concurrency),
             _ => format!("  {name} is not set\n"),
         },
     }
-}
-
-/// On one line, whatever the key holds.
-fn named(object: &SourceObject) -> String {
-    format!("s3://{}/{}", object.bucket, object.key.as_str().escape_debug())
 }
 
 fn help() -> String {
@@ -101,7 +94,11 @@ fn help() -> String {
          --help, --version\n\nEnvironment:\n",
     );
     for variable in VARIABLES {
-        text += &format!("  {} (default: {})\n", variable.name, variable.default);
+        let default = match variable.default {
+            DefaultValue::Required => "required".to_owned(),
+            other => format!("default: {other}"),
+        };
+        text += &format!("  {} ({default})\n", variable.name);
         for line in wrapped(&variable.meaning.replace('`', ""), 90) {
             text += &format!("{:22}{line}\n", "");
         }

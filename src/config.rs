@@ -13,6 +13,7 @@ use tracing_subscriber::filter::Targets;
 
 use crate::destination::Destination;
 use crate::object::BucketName;
+use crate::one_line::one_line;
 
 /// One variable, as `--help` and docs/contract.md show it.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +35,7 @@ pub enum DefaultValue {
     Required,
     /// This text, read as if it had been set.
     Text(&'static str),
-    /// No value; in its place, this.
+    /// No value. The text describes the behaviour without one.
     None(&'static str),
 }
 
@@ -71,6 +72,18 @@ impl<T> Row<T> {
         }
         value
     }
+
+    /// Whether a value is another than that of a variable that is not set.
+    fn is_changed(&self, value: &T) -> bool
+    where
+        T: PartialEq,
+    {
+        match self.variable.default {
+            DefaultValue::Required => false,
+            DefaultValue::Text(text) => (self.parse)(text).as_ref() != Some(value),
+            DefaultValue::None(_) => (self.parse)("").as_ref() != Some(value),
+        }
+    }
 }
 
 macro_rules! variables {
@@ -92,21 +105,20 @@ macro_rules! variables {
         }
 
         impl Values {
-            /// Reads every variable before it gives up.
-            fn read(texts: &Texts, faults: &mut Vec<Fault>) -> Option<Self> {
+            /// Reads every variable before it gives up. Gives the settings with the values, in the order of
+            /// [`VARIABLES`].
+            fn read(texts: Texts, faults: &mut Vec<Fault>) -> Option<(Self, Vec<Setting>)> {
                 let mut variables = VARIABLES.iter();
+                let mut settings = Vec::with_capacity(VARIABLES.len());
                 $(
                     let row = Row::<$type> { variable: variables.next()?, parse: $parse };
                     let $field = row.read(texts.$field.as_ref(), faults);
+                    settings.push(Setting {
+                        text: texts.$field.filter(|text| !text.is_empty()),
+                        is_changed: $field.as_ref().is_some_and(|value| row.is_changed(value)),
+                    });
                 )*
-                Some(Self { $($field: $field?,)* })
-            }
-        }
-
-        impl Texts {
-            /// The texts in the order of [`VARIABLES`].
-            fn into_settings(self) -> Vec<Option<String>> {
-                vec![$(self.$field,)*]
+                Some((Self { $($field: $field?,)* }, settings))
             }
         }
     };
@@ -115,9 +127,9 @@ macro_rules! variables {
 variables! {
     sqs_body: String = "SQS_BODY", DefaultValue::Required, text,
         "JSON",
-        "The batch of events, as JSON (see `--help`).";
+        "The batch of events, as JSON, for example `[\"s3://bucket/key\"]`.";
     dest_bucket: BucketName = "DEST_BUCKET", DefaultValue::Required, bucket,
-        "the name, alias or ARN of a bucket",
+        "the name, alias or ARN of a bucket, without s3:// (a folder goes into DEST_PREFIX)",
         "The bucket that receives the results.";
     dest_prefix: String = "DEST_PREFIX", DefaultValue::Text(""), prefix,
         "at most 900 bytes",
@@ -182,10 +194,10 @@ variables! {
         "`true` leaves outputs alone that were made from the source as it is, with these settings. `false` makes them \
          again.";
     retry_queue_url: Option<String> = "RETRY_QUEUE_URL", DefaultValue::None("none"), |text| optional(text, queue_url),
-        "the URL of an SQS queue",
+        "the URL of a standard SQS queue (not FIFO)",
         "The SQS queue that receives records that are worth retrying.";
     failed_queue_url: Option<String> = "FAILED_QUEUE_URL", DefaultValue::None("none"), |text| optional(text, queue_url),
-        "the URL of an SQS queue",
+        "the URL of a standard SQS queue (not FIFO)",
         "The SQS queue that receives records that failed for good.";
     max_attempts: u32 = "MAX_ATTEMPTS", DefaultValue::Text("3"), |text| u32::try_from(number(text, 1, 1000)?).ok(),
         "1 to 1000",
@@ -214,8 +226,8 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.received {
             Some(received) => {
-                let shown: String = received.chars().take(200).collect();
-                write!(f, "{}={shown:?} is not accepted: set it to {}", self.variable, self.accepted)
+                let shown = one_line(&received.chars().take(200).collect::<String>());
+                write!(f, "{}=\"{shown}\" is not accepted: use {}", self.variable, self.accepted)
             }
             None => write!(f, "{} is required: {}", self.variable, self.accepted),
         }
@@ -352,8 +364,17 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The diagnostics that are written.
     pub log_filter: Targets,
-    /// The text of each of [`VARIABLES`], in their order; `None` if it is not set.
-    pub settings: Vec<Option<String>>,
+    /// The setting of each of [`VARIABLES`], in their order.
+    pub settings: Vec<Setting>,
+}
+
+/// One variable as it was set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Its text; `None` if it is not set.
+    pub text: Option<String>,
+    /// Whether its value is another than the default.
+    pub is_changed: bool,
 }
 
 impl Config {
@@ -367,18 +388,21 @@ impl Config {
         let mut texts: BTreeMap<&'static str, String> = BTreeMap::new();
         for (name, value) in vars {
             let Some(variable) = VARIABLES.iter().find(|variable| *variable.name == *name) else { continue };
-            if !value.is_empty() && value.to_str().is_none() {
+            if texts.contains_key(variable.name) {
+                continue;
+            }
+            if value.to_str().is_none() {
                 let received = Some(value.to_string_lossy().into_owned());
                 faults.push(Fault { variable: variable.name, received, accepted: "text in UTF-8".to_owned() });
             }
-            texts.entry(variable.name).or_insert_with(|| value.to_string_lossy().into_owned());
+            texts.insert(variable.name, value.to_string_lossy().into_owned());
         }
         let texts = texts.into_iter().map(|(name, text)| (name.to_owned(), text));
         let texts: Texts = envy::from_iter(texts).map_err(|error| {
             vec![Fault { variable: "the environment", received: Some(error.to_string()), accepted: "texts".to_owned() }]
         })?;
-        match Values::read(&texts, &mut faults) {
-            Some(values) if faults.is_empty() => Ok(Self::new(values, texts.into_settings())),
+        match Values::read(texts, &mut faults) {
+            Some((values, settings)) if faults.is_empty() => Ok(Self::new(values, settings)),
             _ => {
                 faults.sort_by_key(|fault| VARIABLES.iter().position(|variable| variable.name == fault.variable));
                 // One fault a variable: the first is that its text is not UTF-8.
@@ -388,7 +412,7 @@ impl Config {
         }
     }
 
-    fn new(values: Values, settings: Vec<Option<String>>) -> Self {
+    fn new(values: Values, settings: Vec<Setting>) -> Self {
         let encoding = match values.format {
             Format::Jpeg => Encoding::Jpeg { quality: values.jpeg_quality, subsampling: values.jpeg_subsampling },
             Format::Png => Encoding::Png,
@@ -453,7 +477,7 @@ fn one_of<T: Copy>(all: &[T], word: fn(T) -> &'static str, text: &str) -> Option
     all.iter().copied().find(|value| word(*value) == text)
 }
 
-/// A number of digits alone, between two bounds that belong to it.
+/// A number written in digits only, from `least` to `most`, both included.
 fn number(text: &str, least: u64, most: u64) -> Option<u64> {
     let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| is_digits && (least..=most).contains(number))
@@ -480,12 +504,13 @@ fn existing(text: &str) -> Option<Existing> {
     }
 }
 
-/// An absolute URL with a host and a path.
+/// An absolute URL with a host and a path, of a standard queue: a FIFO queue wants a message group, and takes no delay.
 fn queue_url(text: &str) -> Option<String> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
     let (host, path) = rest.split_once('/')?;
     let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
-    (!host.is_empty() && !path.is_empty() && is_plain).then(|| text.to_owned())
+    let is_fifo = path.rsplit('.').next() == Some("fifo");
+    (!host.is_empty() && !path.is_empty() && is_plain && !is_fifo).then(|| text.to_owned())
 }
 
 /// A comma list of sizes; one that is given twice counts once.
@@ -534,11 +559,23 @@ mod tests {
         for name in VARIABLES.iter().map(|variable| variable.name) {
             // Whatever is accepted or refused: the text that was set is the one that is read.
             let settings = match config(&[(name, "\u{1}")]) {
-                Ok(config) => config.settings,
+                Ok(config) => config.settings.into_iter().map(|setting| setting.text).collect::<Vec<_>>(),
                 Err(faults) => faults.into_iter().map(|fault| fault.received).collect(),
             };
             assert!(settings.contains(&Some("\u{1}".into())), "{name}: {settings:?}");
         }
+    }
+
+    #[test]
+    fn a_setting_is_changed_if_its_value_is() {
+        let vars = [("SIZES", "224x224"), ("FIT", "cover"), ("BACKGROUND", "000001"), ("CONCURRENCY", "8")];
+        let config = config(&vars).expect("valid");
+        let is_changed = |name: &str| {
+            let place = VARIABLES.iter().position(|variable| variable.name == name).expect("a variable");
+            config.settings[place].is_changed
+        };
+        let changed = ["DEST_BUCKET", "SIZES", "FIT", "BACKGROUND", "CONCURRENCY", "FILTER"].map(is_changed);
+        assert_eq!(changed, [false, false, false, true, true, false]);
     }
 
     #[test]
@@ -574,7 +611,7 @@ mod tests {
                 "RETRY_QUEUE_URL",
                 &["my-queue", "https://", "https://host", "https://host/", "arn:aws:sqs:x:1:q", "https://h/a b"],
             ),
-            ("FAILED_QUEUE_URL", &["ftp://host/queue"]),
+            ("FAILED_QUEUE_URL", &["ftp://host/queue", "https://sqs.eu-west-1.amazonaws.com/123456789012/q.fifo"]),
             ("MAX_ATTEMPTS", &["0", "1001"]),
             ("LOG_FORMAT", &["JSON", "pretty"]),
             ("RUST_LOG", &["pixpipe=loud"]),
@@ -605,8 +642,9 @@ mod tests {
         let faults = Config::from_vars([("FIT".into(), "x".into()), ("SIZES".into(), "y".into())]).expect_err("faults");
         let names: Vec<_> = faults.iter().map(|fault| fault.variable).collect();
         assert_eq!(names, ["SQS_BODY", "DEST_BUCKET", "SIZES", "FIT"]);
-        assert_eq!(faults[3].to_string(), "FIT=\"x\" is not accepted: set it to cover, contain or stretch");
-        assert_eq!(faults[0].to_string(), "SQS_BODY is required: the batch of events, as JSON (see --help)");
+        assert_eq!(faults[3].to_string(), "FIT=\"x\" is not accepted: use cover, contain or stretch");
+        let required = "SQS_BODY is required: the batch of events, as JSON, for example [\"s3://bucket/key\"]";
+        assert_eq!(faults[0].to_string(), required);
         assert_eq!(faults[1].to_string(), "DEST_BUCKET is required: the bucket that receives the results");
     }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::destination::Destination;
 use crate::object::{BucketName, ObjectKey, SourceObject};
+use crate::one_line::one_line;
 use crate::reason::SkipReason;
 
 /// How much of an unreadable batch its error shows, in characters.
@@ -19,14 +20,14 @@ const EXCERPT_CHARS: usize = 80;
 pub enum BatchError {
     /// There is no text.
     #[error(
-        "SQS_BODY is empty: set it to JSON, for example an S3 notification, an EventBridge event or an array of them \
-         (see --help)"
+        "SQS_BODY is empty: set it to JSON, for example [\"s3://bucket/key\"], an S3 notification or an EventBridge \
+         event (see --help)"
     )]
     Empty,
     /// The text is JSON whose quotes were removed.
     #[error(
-        "SQS_BODY is not JSON: it begins with \"{excerpt}\". An input template removed the quotes; pass the body whole \
-         instead, as a dynamic path such as $.body"
+        "SQS_BODY is not JSON: it begins with \"{excerpt}\". Its quotes are missing. In a shell, put single quotes \
+         around it; in an input template, pass the body whole, as a dynamic path such as $.body"
     )]
     QuotesRemoved {
         /// The first characters.
@@ -92,7 +93,7 @@ pub fn parse(text: &str, source_bucket: Option<&BucketName>) -> Result<Vec<Entry
 }
 
 fn not_json(text: &str, error: &serde_json::Error) -> BatchError {
-    let excerpt: String = text.chars().take(EXCERPT_CHARS).flat_map(char::escape_debug).collect();
+    let excerpt = one_line(&text.chars().take(EXCERPT_CHARS).collect::<String>());
     let mut inside = text.trim_start_matches(['[', '{', ' ', '\n', '\t', '\r']).chars();
     let opened = text.starts_with(['{', '[']);
     if opened && inside.next().is_some_and(|first| first.is_alphabetic() || first == '_') {
@@ -105,8 +106,8 @@ fn not_json(text: &str, error: &serde_json::Error) -> BatchError {
 /// Marks the entries that are no work: a second entry that names the same object is a duplicate, and an object that
 /// lies under `destination` is an output of this configuration.
 ///
-/// Of two entries the later event stays, if S3's sequencers tell which that is; otherwise the first stays and forgets
-/// its size, so that no stale size decides.
+/// Of two entries the later event stays, if S3's sequencers tell which one that is. Otherwise the first stays; if their
+/// sizes differ, it loses its size, since that may be the old one.
 #[must_use]
 pub fn select(entries: Vec<Entry>, destination: &Destination) -> Vec<Entry> {
     let mut selected: Vec<Entry> = Vec::with_capacity(entries.len());

@@ -19,7 +19,7 @@
 //!
 //! An arrow only ever points down; a test (`tests/it/layers.rs`) reads the sources and holds it.
 //!
-//! - Story: [`cli`] (arguments), `task` (one run), [`batch`] (records → outcomes). May touch everything below.
+//! - Story: [`cli`] (arguments), [`task`] (one run), [`batch`] (records → outcomes). May touch everything below.
 //! - World: [`store`], [`budget`], [`pool`], [`child`], [`machine`], [`signals`], [`log`]; with the feature `aws` also
 //!   `queue` and `aws`. Files, network and clock; no pixels.
 //! - Values: [`config`], [`event`], [`object`], [`destination`], [`reason`], [`outcome`]. Pure.
@@ -37,6 +37,7 @@ pub mod event;
 pub mod log;
 pub mod machine;
 pub mod object;
+pub(crate) mod one_line;
 pub mod outcome;
 pub mod pool;
 #[cfg(feature = "aws")]
@@ -44,4 +45,4 @@ pub(crate) mod queue;
 pub mod reason;
 pub mod signals;
 pub mod store;
-pub(crate) mod task;
+pub mod task;

@@ -1,4 +1,5 @@
-//! The log: one line a record and a summary on standard output, diagnostics on standard error.
+//! The log: one line a record and a summary on standard output, diagnostics on standard error. `outcome::line` and
+//! `outcome::summary` make the lines.
 
 use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};

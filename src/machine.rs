@@ -43,7 +43,8 @@ fn memory_limit(root: &Path) -> Option<u64> {
         let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
         line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
     });
-    // Version 2, then version 1 of cgroups, as a container sees its own. "max", or a number beyond the machine: none.
+    // Version 2, then version 1 of cgroups, as a container sees its own. The text "max", or a number above the
+    // machine's memory, means no limit.
     let cgroup = read("sys/fs/cgroup/memory.max")
         .and_then(number)
         .or_else(|| read("sys/fs/cgroup/memory/memory.limit_in_bytes").and_then(number));

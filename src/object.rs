@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::one_line::one_line;
+
 /// S3's limit on a key, in bytes of UTF-8.
 const MAX_KEY_BYTES: usize = 1024;
 /// Longer than any bucket name, access point alias or ARN that S3 hands out.
@@ -178,8 +180,20 @@ pub struct SourceObject {
     pub version_id: Option<String>,
     /// S3's order of the events of one key: hexadecimal, comparable after padding with zeros on the right.
     pub sequencer: Option<String>,
-    /// How often this record was handed back before.
+    /// How often this record was tried before.
     pub attempts: u32,
+}
+
+/// `s3://bucket/key` on one line, whatever the key holds.
+impl fmt::Display for SourceObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&uri(&self.bucket, &self.key))
+    }
+}
+
+/// `s3://bucket/key` on one line, whatever the key holds: a line feed in a key must not forge a line of the log.
+pub(crate) fn uri(bucket: &BucketName, key: &ObjectKey) -> String {
+    format!("s3://{bucket}/{}", one_line(key.as_str()))
 }
 
 impl SourceObject {
@@ -245,6 +259,13 @@ mod tests {
         for refused in ["", "a b", "a/b", "..", ".", "ü", "a\0b", &"x".repeat(256)] {
             assert!(BucketName::parse(refused).is_err(), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn an_object_is_named_on_one_line() {
+        let key = ObjectKey::parse("a\nERROR forged\u{1b}[31m ü.jpg").expect("a key");
+        let object = SourceObject::new(BucketName::parse("b").expect("a name"), key);
+        assert_eq!(object.to_string(), "s3://b/a\\nERROR forged\\u{1b}[31m ü.jpg");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub enum JobError {
     /// The job took more CPU time than any may.
     #[error("given up after {} s of CPU time", .0.as_secs())]
     GivenUp(Duration),
-    /// The thread has no state since an earlier job panicked: a new one could not be made.
+    /// The thread has no state: none could be made after a panic, or for the thread that replaced an abandoned one.
     #[error("the thread could not be set up again: {0}")]
     NoState(String),
 }
@@ -75,7 +75,7 @@ impl<W: Send + 'static> Pool<W> {
     /// after a panic, since the old one may be half changed. A job that takes more than `cpu_limit` is given up.
     ///
     /// # Errors
-    /// That of `make_state`, if it makes none now.
+    /// The error of `make_state`, if a state cannot be made at the start.
     pub fn try_new<E: Display>(
         threads: usize,
         cpu_limit: Duration,

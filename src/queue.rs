@@ -1,4 +1,5 @@
-//! The queues that unfinished records are handed back to: the only user of `aws_sdk_sqs`.
+//! The queues that unfinished records are handed back to: the only user of `aws_sdk_sqs`. `outcome::message` makes the
+//! messages.
 
 use std::time::Duration;
 

@@ -40,7 +40,7 @@ pub struct OutputHead {
     pub spec: Option<String>,
 }
 
-/// The answer to a request for a source, and every later stage of it.
+/// The result of a request for a source. `T` is the source: first its download, later its file.
 #[derive(Debug)]
 pub enum Fetched<T> {
     /// The source still has the `ETag` that was named.

@@ -1,14 +1,12 @@
 //! A record that was tried before, in a child process.
 //!
-//! It may have come back because it ended the whole process: a codec's crash, memory that ran out. A child can end
-//! nothing but itself; if it does, that is the record's outcome.
+//! It may have ended the process that tried it before: a codec crashed, or the memory ran out. A child process can end
+//! only itself; if it does, that is the record's outcome.
 
 use serde_json::{Value, json};
 
 use super::{Context, record};
-use crate::budget::BASE_BYTES;
 use crate::child::ChildProgram;
-use crate::config::LEAST_MEMORY_BYTES;
 use crate::object::SourceObject;
 use crate::outcome::{Facts, Outcome, Status};
 use crate::reason::FailReason;
@@ -24,7 +22,8 @@ pub(super) async fn process<S: Store>(
     if let (Some(members), Some(size_bytes)) = (entry.as_object_mut(), object.size_bytes) {
         members.insert("size".to_owned(), size_bytes.into());
     }
-    let memory_bytes = context.machine.memory_bytes.saturating_sub(BASE_BYTES).max(LEAST_MEMORY_BYTES);
+    // The same limit, hence the same budget: the budget leaves room for the base of both processes.
+    let memory_bytes = context.machine.memory_bytes;
     let vars = [
         ("SQS_BODY", Some(entry.to_string())),
         ("MEMORY_LIMIT_BYTES", Some(memory_bytes.to_string())),
@@ -35,11 +34,7 @@ pub(super) async fn process<S: Store>(
     let ended = match program.run(&vars).await {
         Ok(ended) => ended,
         Err(error) => {
-            tracing::warn!(
-                "no child process for s3://{}/{}: {error}; it is processed in this one",
-                object.bucket,
-                object.key
-            );
+            tracing::warn!("no child process for {object}: {error}; it is processed in this one");
             return record::process(context, object).await;
         }
     };

@@ -8,6 +8,7 @@ use pixpipe_pixels::render::Rendered;
 
 use super::Context;
 use super::failure::RecordError;
+use super::pause::pause;
 use super::source::{self, Source, Version, add};
 use crate::budget::Permit;
 use crate::config::Existing;
@@ -21,7 +22,7 @@ const MAX_ROUNDS: u32 = 5;
 
 /// Processes one record.
 pub(super) async fn process<S: Store>(context: &Context<'_, S>, object: &SourceObject) -> (Status, Facts) {
-    let mut record = Record { context, object, facts: Facts::default() };
+    let mut record = Record { context, object, facts: Facts::default(), raced_unseen: Vec::new() };
     let status = match record.finish().await {
         Ok(status) => status,
         Err(RecordError { reason, detail }) => Status::Failed { reason, detail },
@@ -33,6 +34,8 @@ struct Record<'a, S> {
     context: &'a Context<'a, S>,
     object: &'a SourceObject,
     facts: Facts,
+    /// Keys of outputs that were in the way of a write in an earlier round, and whose heads had been denied.
+    raced_unseen: Vec<ObjectKey>,
 }
 
 /// The name of one output.
@@ -59,6 +62,14 @@ struct Made {
     _permit: Permit,
 }
 
+/// How one write ended.
+struct PutEnd<'a> {
+    key: &'a ObjectKey,
+    written: Written,
+    /// Set if the store had refused to say whether the output exists.
+    denied: Option<StoreError>,
+}
+
 /// How one round ended.
 enum Round {
     Finished(Status),
@@ -77,7 +88,7 @@ impl<S: Store> Record<'_, S> {
         }
         let names = self.output_names()?;
         for round in 0..MAX_ROUNDS {
-            source::pause(self.context, round).await;
+            pause(self.context.random, round).await;
             if let Round::Finished(status) = self.round(&names).await? {
                 return Ok(status);
             }
@@ -167,10 +178,16 @@ impl<S: Store> Record<'_, S> {
         let mut has_raced = false;
         let mut has_replaced = false;
         for written in writes {
-            let (key, written) = written?;
-            match written {
-                Written::Raced => has_raced = true,
-                Written::Created | Written::Replaced => {
+            let PutEnd { key, written, denied } = written?;
+            match (written, denied) {
+                // Without the right to list, the head of an output that did not exist yet was denied. The next round
+                // can read it; if that head is denied as well, the role may not read outputs.
+                (Written::Raced, Some(denied)) if self.raced_unseen.contains(key) => return Err(denied.into()),
+                (Written::Raced, denied) => {
+                    has_raced = true;
+                    self.raced_unseen.extend(denied.map(|_| key.clone()));
+                }
+                (Written::Created | Written::Replaced, _) => {
                     has_replaced |= written == Written::Replaced;
                     if !self.facts.outputs.iter().any(|written| written == key.as_str()) {
                         self.facts.outputs.push(key.as_str().to_owned());
@@ -185,12 +202,7 @@ impl<S: Store> Record<'_, S> {
         Ok(if has_raced { Round::Raced } else { Round::Finished(Status::Written) })
     }
 
-    async fn put<'n>(
-        &self,
-        target: Target<'n>,
-        bytes: Vec<u8>,
-        version: &Version,
-    ) -> Result<(&'n ObjectKey, Written), StoreError> {
+    async fn put<'n>(&self, target: Target<'n>, bytes: Vec<u8>, version: &Version) -> Result<PutEnd<'n>, StoreError> {
         let Target { name, head, denied } = target;
         let condition = head.map_or(Condition::Absent, |head| Condition::Unchanged(head.etag));
         let output = Output {
@@ -204,19 +216,17 @@ impl<S: Store> Record<'_, S> {
                 spec: name.spec.clone(),
             },
         };
-        match (self.context.store.put(output, &condition).await?, denied) {
-            // It exists and may not be read: another round would end the same way.
-            (Written::Raced, Some(denied)) => Err(denied),
-            (written, _) => Ok((&name.key, written)),
-        }
+        let written = self.context.store.put(output, &condition).await?;
+        Ok(PutEnd { key: &name.key, written, denied })
     }
 }
 
 impl Target<'_> {
-    /// The `ETag` of the source of the output in this place, if it was made with the settings of now.
+    /// The `ETag` of the source of the output in this place, if it was made with the settings of now. An empty one, of
+    /// a store that gives none, tells nothing.
     fn source_etag(&self) -> Option<&str> {
         let head = self.head.as_ref()?;
-        head.source_etag.as_deref().filter(|_| head.spec.as_deref() == Some(&self.name.spec))
+        head.source_etag.as_deref().filter(|etag| !etag.is_empty() && head.spec.as_deref() == Some(&self.name.spec))
     }
 
     fn is_made_of(&self, version: &Version) -> bool {

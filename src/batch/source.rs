@@ -6,6 +6,7 @@ use pixpipe_pixels::render::Plan;
 
 use super::Context;
 use super::failure::RecordError;
+use super::pause::pause;
 use crate::budget::{Permit, PixelPermit};
 use crate::object::SourceObject;
 use crate::outcome::Facts;
@@ -14,8 +15,6 @@ use crate::store::{Download, Fetched, Store, StoreError};
 
 /// Attempts to download a source, if the download breaks off.
 const MAX_DOWNLOADS: u32 = 3;
-/// The longest pause before the first repetition; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A source's file, and the room that it takes.
 struct File {
@@ -41,7 +40,7 @@ pub(super) struct Source {
     pub(super) version: Version,
 }
 
-/// The source, planned, unless its `ETag` still is `unless`.
+/// Downloads the source and plans it; [`Fetched::NotModified`] if its `ETag` is `unless`.
 pub(super) async fn fetch<S: Store>(
     context: &Context<'_, S>,
     object: &SourceObject,
@@ -68,13 +67,18 @@ pub(super) async fn fetch<S: Store>(
     }
 }
 
-/// Whether the source is no longer the version that outputs were made from. A source that is gone leaves its outputs.
+/// Whether the source is no longer the version that outputs were made from. A source that is gone leaves its outputs;
+/// of a source without an `ETag` nobody can tell.
 pub(super) async fn has_changed<S: Store>(
     context: &Context<'_, S>,
     object: &SourceObject,
     version: &Version,
     facts: &mut Facts,
 ) -> Result<bool, RecordError> {
+    if version.etag.is_empty() {
+        tracing::warn!("{object} has no ETag: a source that changes while it is read may leave the older output");
+        return Ok(false);
+    }
     let start = Instant::now();
     let fetched = context.store.get(&object.bucket, &object.key, Some(&version.etag)).await;
     add(&mut facts.get, start.elapsed());
@@ -85,7 +89,7 @@ pub(super) async fn has_changed<S: Store>(
     }
 }
 
-/// The error of a source that is larger than the limit.
+/// Fails if the source is larger than `MAX_SOURCE_BYTES`.
 pub(super) fn check_bytes<S: Store>(context: &Context<'_, S>, bytes: u64) -> Result<(), RecordError> {
     let limit = context.config.limits.source_bytes;
     if bytes > limit {
@@ -93,15 +97,6 @@ pub(super) fn check_bytes<S: Store>(context: &Context<'_, S>, bytes: u64) -> Res
         return Err(RecordError::new(FailReason::TooManyBytes, why));
     }
     Ok(())
-}
-
-/// A pause of random length before a repetition, none before the first attempt (0): up to a bound that doubles.
-pub(super) async fn pause<S: Store>(context: &Context<'_, S>, repetition: u32) {
-    if let Some(doublings) = repetition.checked_sub(1) {
-        let longest = FIRST_PAUSE * 2_u32.saturating_pow(doublings);
-        let fraction = context.random.borrow_mut().f64();
-        tokio::time::sleep(longest.mul_f64(fraction)).await;
-    }
 }
 
 /// Adds to a time that may not have begun.
@@ -144,12 +139,12 @@ async fn download<S: Store>(
         match bytes {
             Ok(bytes) => return Ok(Fetched::Found(File { bytes, permit, version })),
             Err(StoreError::BrokenDownload(why)) if attempt < MAX_DOWNLOADS => {
-                tracing::info!("s3://{}/{}: {why}; downloading again", object.bucket, object.key);
+                tracing::info!("{object}: {why}; downloading again");
             }
             Err(error) => return Err(error.into()),
         }
         drop(permit);
-        pause(context, attempt).await;
+        pause(context.random, attempt).await;
         attempt += 1;
     }
 }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{EXCERPT_CHARS, Entry, EntryKind};
 use crate::object::{BucketName, NameError, ObjectKey, SourceObject};
+use crate::one_line::one_line;
 use crate::reason::SkipReason;
 
 /// How often a JSON string in the place of a value is unwrapped.
@@ -59,7 +60,7 @@ impl ShapeReader {
             other => self.invalid(
                 pointer,
                 other.clone(),
-                format!("{other} is no entry; accepted is an object, an array or a string"),
+                format!("{other} is not an entry; accepted are an object, an array and a string"),
             ),
         }
     }
@@ -84,17 +85,18 @@ impl ShapeReader {
         self.embedded(text, pointer, &Surroundings { unwraps: around.unwraps + 1, ..*around });
     }
 
-    /// JSON that an envelope carries as text. Its nesting is bounded by its length: each level doubles the escapes.
+    /// JSON that an envelope carries as text. It needs no limit of depth: each level doubles the backslashes, so the
+    /// length of the text limits it.
     fn embedded(&mut self, text: &str, pointer: &str, around: &Surroundings<'_>) {
         match serde_json::from_str::<Value>(text) {
             Ok(value) => self.value(&value, pointer, around),
             Err(_) if text.starts_with("s3://") => self.object(pointer, text.into(), from_s3_uri(text)),
             Err(error) => {
-                let excerpt: String = text.chars().take(EXCERPT_CHARS).collect();
+                let excerpt = one_line(&text.chars().take(EXCERPT_CHARS).collect::<String>());
                 self.invalid(
                     pointer,
                     text.into(),
-                    format!("{excerpt:?} is neither JSON ({error}) nor s3://bucket/key"),
+                    format!("\"{excerpt}\" is neither JSON ({error}) nor s3://bucket/key"),
                 );
             }
         }
@@ -121,19 +123,20 @@ impl ShapeReader {
         } else if members.contains_key("key") || members.contains_key("Key") {
             self.object(pointer, members.clone().into(), from_members(members, around.bucket));
         } else {
-            let names: Vec<&str> = members.keys().take(8).map(String::as_str).collect();
+            let names: Vec<String> = members.keys().take(8).map(|name| format!("\"{}\"", one_line(name))).collect();
+            let names = names.join(", ");
             self.invalid(
                 pointer,
                 members.clone().into(),
                 format!(
-                    "an object with the members {names:?}; accepted is an S3 notification, an EventBridge event of \
+                    "an object with the members {names}; accepted is an S3 notification, an EventBridge event of \
                      aws.s3, an SNS or SQS envelope of one, {{\"bucket\",\"key\"}}, or {{\"Items\"}}"
                 ),
             );
         }
     }
 
-    /// All records of a batch that was tried before have that behind them, whatever each says of itself.
+    /// Reads a list of records. The `attempts` beside the list are added to those of each record.
     fn records(&mut self, records: &Value, members: &Map<String, Value>, pointer: &str, around: &Surroundings<'_>) {
         let tried = match attempts(members.get("pixpipe")) {
             Ok(tried) => tried,
@@ -216,13 +219,11 @@ impl ShapeReader {
     }
 
     fn eventbridge(&mut self, members: &Map<String, Value>, pointer: &str) {
-        let source = members.get("source").and_then(Value::as_str);
-        if source != Some("aws.s3") {
-            return self.invalid(
-                pointer,
-                members.clone().into(),
-                format!("\"source\" is {source:?}; accepted is \"aws.s3\""),
-            );
+        let source = members.get("source");
+        if source.and_then(Value::as_str) != Some("aws.s3") {
+            let received = source.map_or("missing".to_owned(), Value::to_string);
+            let message = format!("\"source\" is {received}; accepted is \"aws.s3\"");
+            return self.invalid(pointer, members.clone().into(), message);
         }
         match members.get("detail-type").map(|kind| (kind, kind.as_str().and_then(detail_creates))) {
             None | Some((_, Some(true))) => self.object(pointer, members.clone().into(), from_eventbridge(members)),
@@ -341,7 +342,7 @@ fn from_s3_uri(uri: &str) -> Result<SourceObject, String> {
     let (bucket, key) = uri
         .strip_prefix("s3://")
         .and_then(|rest| rest.split_once('/'))
-        .ok_or_else(|| format!("{uri:?} is not s3://bucket/key"))?;
+        .ok_or_else(|| format!("\"{}\" is not s3://bucket/key", one_line(uri)))?;
     Ok(SourceObject::new(BucketName::parse(bucket).map_err(text_of)?, ObjectKey::parse(key).map_err(text_of)?))
 }
 
@@ -379,14 +380,14 @@ fn size(value: Option<&Value>) -> Result<Option<u64>, String> {
     }
 }
 
+/// A count, in any spelling that launchers in other languages use: `2`, `2.0`, `"2"`, or `null` for none.
 fn attempts(pixpipe: Option<&Value>) -> Result<u32, String> {
-    match pixpipe.and_then(|pixpipe| pixpipe.get("attempts")) {
-        None => Ok(0),
-        Some(value) => value
-            .as_u64()
-            .and_then(|attempts| u32::try_from(attempts).ok())
-            .ok_or_else(|| format!("\"pixpipe.attempts\" is {value}; accepted is a count")),
-    }
+    let Some(value) = pixpipe.and_then(|pixpipe| pixpipe.get("attempts")).filter(|value| !value.is_null()) else {
+        return Ok(0);
+    };
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let digits = text.strip_suffix(".0").unwrap_or(&text);
+    digits.parse().map_err(|_| format!("\"pixpipe.attempts\" is {value}; accepted is a count"))
 }
 
 fn member<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {

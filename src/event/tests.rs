@@ -224,6 +224,30 @@ fn what_the_event_knew_is_kept() {
 }
 
 #[test]
+fn attempts_are_counts_in_any_spelling() {
+    let attempts = |value: Value| {
+        let mut record = s3_record("k");
+        record["pixpipe"] = json!({"attempts": value});
+        match parse(&record.to_string(), None).expect("a batch").remove(0).kind {
+            EntryKind::Work(object) => Some(object.attempts),
+            _ => None,
+        }
+    };
+    for (value, expected) in [
+        (json!(2), Some(2)),
+        (json!("2"), Some(2)),
+        (json!(2.0), Some(2)),
+        (json!(null), Some(0)),
+        (json!(-1), None),
+        (json!(1.5), None),
+        (json!("two"), None),
+        (json!(4_294_967_296_u64), None),
+    ] {
+        assert_eq!(attempts(value.clone()), expected, "{value}");
+    }
+}
+
+#[test]
 fn a_batch_that_was_tried_before_has_that_behind_every_record() {
     let mut tried = s3_record("b");
     tried["pixpipe"] = json!({"attempts": 2});
@@ -254,7 +278,7 @@ fn text_that_is_no_json_is_no_batch() {
     for removed in ["{Records: [{s3: {}}]}", "[{messageId: 1}]", "{ bucket: b }"] {
         let error = parse(removed, None).expect_err(removed);
         assert!(matches!(&error, BatchError::QuotesRemoved { .. }), "{error}");
-        assert!(error.to_string().contains("input template removed the quotes"), "{error}");
+        assert!(error.to_string().contains("quotes are missing"), "{error}");
     }
     for other in ["hello", "{\"a\":", "<xml/>", "{\"a\":1}}", "{'bucket': 'b'}", "\u{0}"] {
         let error = parse(other, None).expect_err(other);

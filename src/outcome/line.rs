@@ -9,6 +9,7 @@ use pixpipe_pixels::codec::Format;
 use serde_json::{Map, Value, json};
 
 use super::{Facts, Outcome, Status};
+use crate::one_line::one_line;
 use crate::reason::{FailReason, SkipReason};
 
 impl Outcome {
@@ -56,7 +57,7 @@ impl Outcome {
         Value::Object(line)
     }
 
-    /// The end of the record that a log line tells of; `None` if the line is no record's.
+    /// Status and facts from a record's log line; `None` if the line is not that of a record.
     #[must_use]
     pub fn from_json(line: &Value) -> Option<(Status, Facts)> {
         let text = |name: &str| line.get(name).and_then(Value::as_str);
@@ -96,15 +97,16 @@ impl Outcome {
     #[must_use]
     pub fn to_text(&self) -> String {
         let name = match &self.object {
-            Some(object) => format!("s3://{}/{}", object.bucket, object.key.as_str().escape_debug()),
+            Some(object) => object.to_string(),
+            None if self.pointer.is_empty() => "the whole batch".to_owned(),
             None => format!("entry {}", self.pointer),
         };
         let status = self.status.as_str();
         match &self.status {
-            Status::Written => format!("{status:<8}{name} -> {}", self.facts.outputs.join(", ").escape_debug()),
+            Status::Written => format!("{status:<8}{name} -> {}", one_line(&self.facts.outputs.join(", "))),
             Status::Skipped(reason) => format!("{status:<8}{name}: {}", reason.as_str()),
             Status::Failed { reason, detail } => {
-                format!("{status:<8}{name}: {}: {}", reason.as_str(), detail.escape_debug())
+                format!("{status:<8}{name}: {}: {}", reason.as_str(), one_line(detail))
             }
         }
     }

@@ -29,7 +29,7 @@ const MAX_DELAY_SECONDS: u16 = 900;
 const FIRST_DELAY_SECONDS: u16 = 15;
 
 impl Outcome {
-    /// The queue that the record goes to, and the message; `None` if the record has come to its end.
+    /// The queue that the record goes to, and the message; `None` unless the record failed.
     ///
     /// The message is a minimal S3 notification, which is accepted again. An entry that named no object comes back as
     /// it was received, as the member `entry`. A retry is delayed if the store did not answer or other tasks were in

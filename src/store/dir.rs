@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Condition, Download, Fetched, Origin, Output, OutputHead, Store, StoreError, Written};
 use crate::object::{BucketName, ObjectKey};
+use crate::one_line::one_line;
 
 /// Holds sidecars, locks and files that are not complete yet.
 const OWN_FOLDER: &str = ".pixpipe";
@@ -138,7 +139,7 @@ fn etag(metadata: &Metadata) -> String {
 
 /// The path of a key below a folder, if a file system can hold it there.
 fn below(root: &Path, bucket: &BucketName, key: &ObjectKey) -> Result<PathBuf, StoreError> {
-    let refuse = |why: &str| StoreError::InvalidKey(format!("the key \"{}\" {why}", key.as_str().escape_debug()));
+    let refuse = |why: &str| StoreError::InvalidKey(format!("the key \"{}\" {why}", one_line(key.as_str())));
     if bucket.as_str().starts_with('.') || bucket.as_str().contains('/') {
         return Err(StoreError::InvalidKey(format!("the bucket \"{bucket}\" cannot be used as a folder name")));
     }

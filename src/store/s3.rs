@@ -14,7 +14,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use md5::{Digest, Md5};
 
 use super::{Condition, Download, Fetched, Origin, Output, OutputHead, Store, StoreError, Written};
-use crate::object::{BucketName, ObjectKey};
+use crate::object::{BucketName, ObjectKey, uri};
 
 mod wire {
     //! The numbers that shape the traffic with S3, beside those of every service in `aws::wire`.
@@ -64,7 +64,7 @@ fn endpoint(config: &SdkConfig) -> Option<String> {
         .or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
-/// Whether a bucket is part of the host's name there.
+/// Whether the endpoint is one of AWS: there, the bucket is part of the host's name.
 fn is_aws(endpoint: Option<&str>) -> bool {
     let Some(endpoint) = endpoint else { return true };
     let host = endpoint.split("://").nth(1).unwrap_or(endpoint).split(['/', ':']).next().unwrap_or_default();
@@ -78,6 +78,8 @@ pub(crate) struct Answer {
     length_bytes: u64,
     /// Whether the SDK compares the body with a checksum of the whole object.
     is_checked: bool,
+    /// Whether the `ETag` stands for more than these very bytes.
+    is_weak: bool,
     output: GetObjectOutput,
 }
 
@@ -98,17 +100,18 @@ impl Answer {
             etag: unquoted(output.e_tag().unwrap_or_default()).to_owned(),
             length_bytes: output.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or(0),
             is_checked: has_checksum && !is_composite,
+            is_weak: output.e_tag().is_some_and(|etag| etag.starts_with("W/")),
             output,
         }
     }
 
-    /// The MD5 of the body, if the `ETag` is that: of objects of one part that are not encrypted with a key of KMS
-    /// or of the caller ("Checking object integrity" in S3's user guide).
+    /// The `ETag`, if it is the MD5 of the body. It is for objects that were uploaded in one part and are not encrypted
+    /// with a key of KMS or of the caller ("Checking object integrity" in S3's user guide).
     fn md5(&self) -> Option<String> {
         let is_hash = self.etag.len() == 32 && self.etag.bytes().all(|byte| byte.is_ascii_hexdigit());
         let is_plain = matches!(self.output.server_side_encryption(), None | Some(ServerSideEncryption::Aes256))
             && self.output.sse_customer_algorithm().is_none();
-        (is_hash && is_plain).then(|| self.etag.to_ascii_lowercase())
+        (is_hash && is_plain && !self.is_weak).then(|| self.etag.to_ascii_lowercase())
     }
 }
 
@@ -175,7 +178,7 @@ impl Store for S3Store {
             }
             // HEAD has no body, hence no code: a missing bucket shows when the output is written.
             Err(error) if status(&error) == Some(404) => Ok(None),
-            Err(error) => Err(refusal(&error, &format!("reading the head of s3://{bucket}/{key}"))),
+            Err(error) => Err(refusal(&error, &format!("reading the head of {}", uri(bucket, key)))),
         }
     }
 
@@ -195,13 +198,13 @@ impl Store for S3Store {
         match request.send().await {
             Ok(output) => Ok(Fetched::new(key, Answer::new(output))),
             Err(error) if status(&error) == Some(304) => Ok(Fetched::NotModified),
-            Err(error) => Err(refusal(&error, &format!("reading s3://{bucket}/{key}"))),
+            Err(error) => Err(refusal(&error, &format!("reading {}", uri(bucket, key)))),
         }
     }
 
     async fn put(&self, output: Output, condition: &Condition) -> Result<Written, StoreError> {
         let Output { bucket, key, bytes, content_type, origin } = output;
-        let place = format!("writing s3://{bucket}/{key}");
+        let place = format!("writing {}", uri(&bucket, &key));
         let body = bytes::Bytes::from(bytes);
         let request = || {
             self.client
@@ -250,8 +253,9 @@ fn metadata(origin: &Origin) -> HashMap<String, String> {
     pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone()))).collect()
 }
 
+/// An `ETag` without its quotes, and without the mark of a weak one: If-None-Match compares both kinds alike.
 fn unquoted(etag: &str) -> &str {
-    etag.trim_matches('"')
+    etag.trim_start_matches("W/").trim_matches('"')
 }
 
 fn status<E>(error: &SdkError<E>) -> Option<u16> {
@@ -279,14 +283,28 @@ where
         _ => format!("{doing}: {}", DisplayErrorContext(error)),
     };
     let text = text.trim_end().to_owned();
+    // Another task has other credentials, another clock and another connection.
+    let is_transient = matches!(status, Some(408 | 409 | 425 | 429))
+        || matches!(
+            error.code(),
+            Some(
+                "ExpiredToken"
+                    | "TokenRefreshRequired"
+                    | "RequestTimeTooSkewed"
+                    | "RequestTimeout"
+                    | "BadDigest"
+                    | "IncompleteBody"
+                    | "XAmzContentSHA256Mismatch"
+            )
+        );
     match (status, error.code()) {
         // The SDK refuses to make a request for such a key, for example one of white space alone.
         _ if matches!(error, SdkError::ConstructionFailure(_)) => StoreError::InvalidKey(text),
+        _ if is_transient => StoreError::Unavailable(text),
         (Some(404), _) => StoreError::NotFound(text),
-        (Some(401 | 403), _) | (_, Some("ExpiredToken" | "InvalidToken" | "AuthorizationHeaderMalformed")) => {
-            StoreError::AccessDenied(text)
-        }
         (_, Some("KeyTooLongError" | "InvalidURI" | "InvalidBucketName")) => StoreError::InvalidKey(text),
+        // All other answers of this kind would be the same the next time.
+        (Some(300..=499), _) => StoreError::AccessDenied(text),
         _ => StoreError::Unavailable(text),
     }
 }

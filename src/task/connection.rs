@@ -47,7 +47,10 @@ impl Connection {
     pub(super) async fn open(config: &Config) -> Result<Self, ConnectError> {
         match &config.store {
             StoreKind::S3 => Err(ConnectError::NeedsAws("STORE=s3")),
-            StoreKind::Dir(_) if config.hand_back.has_queue() => Err(ConnectError::NeedsAws("a queue's URL")),
+            StoreKind::Dir(_) if config.hand_back.retry_url.is_some() => Err(ConnectError::NeedsAws("RETRY_QUEUE_URL")),
+            StoreKind::Dir(_) if config.hand_back.failed_url.is_some() => {
+                Err(ConnectError::NeedsAws("FAILED_QUEUE_URL"))
+            }
             StoreKind::Dir(path) => Ok(Self { store: AnyStore::Dir(DirStore::new(path.clone())), queues: None }),
         }
     }

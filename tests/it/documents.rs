@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use pixpipe::config::{DefaultValue, VARIABLES};
 use pixpipe::outcome::Exit;
 use pixpipe::reason::{FailReason, SkipReason};
+use pixpipe::task::CPU_LIMIT;
 use pixpipe_pixels::spec::Spec;
 
 const BEGIN: &str = "<!-- variables: generated from src/config.rs, checked by cargo test -->\n";
@@ -56,6 +57,8 @@ fn the_contract_has_every_reason_exit_code_and_the_spec_of_the_defaults() {
     for exit in [Exit::Done, Exit::Failed, Exit::Usage, Exit::Batch, Exit::Retry, Exit::Config] {
         assert!(contract.contains(&format!("\n| {} |", exit.code())), "no exit code {}", exit.code());
     }
+    let limit = format!("| CPU time of one image | {} s,", CPU_LIMIT.as_secs());
+    assert!(contract.contains(&limit), "no line {limit}");
     let spec = Spec::default();
     let text = spec.text(spec.sizes[0]);
     // The command that shows it goes over two lines.

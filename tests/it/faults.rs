@@ -242,6 +242,28 @@ fn a_source_that_may_not_be_read_is_access_denied_and_not_retried() {
 }
 
 #[test]
+fn an_answer_tells_whether_another_attempt_can_succeed() {
+    let cases = [
+        ("expired credentials: another task has others", 400, "ExpiredToken", "store-unavailable", 75),
+        ("a wrong clock: another task has another", 403, "RequestTimeTooSkewed", "store-unavailable", 75),
+        ("too slow", 400, "RequestTimeout", "store-unavailable", 75),
+        ("a bucket of another region", 301, "PermanentRedirect", "access-denied", 1),
+        ("a key of the caller is missing", 400, "InvalidRequest", "access-denied", 1),
+        ("a KMS key that is disabled", 400, "KMS.DisabledException", "access-denied", 1),
+        ("an archived object", 403, "InvalidObjectState", "access-denied", 1),
+        ("a method that is not allowed", 405, "MethodNotAllowed", "access-denied", 1),
+    ];
+    for (label, status, code, reason, exit_code) in cases {
+        let fixture = Fixture::new(Checksums::Crc64Nvme);
+        fixture.server.fault(source(), Times::Always, Fault::Answer(status, code));
+        let finished = fixture.run();
+        assert_eq!(finished.outcome(TARGET.0), outcome("failed", reason), "{label}");
+        assert!(text(&finished.record(TARGET.0), "detail").contains(code), "{label}: no code in the detail");
+        finished.expect_code(exit_code);
+    }
+}
+
+#[test]
 fn a_destination_that_may_not_be_written_is_access_denied() {
     let fixture = Fixture::new(Checksums::Crc64Nvme);
     fixture.server.fault(faults::put("dest", TARGET.1), Times::Always, Fault::Answer(403, "AccessDenied"));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of each layer of the task, from the bottom; a module that is not listed is a mistake.
 const LAYERS: [&[&str]; 3] = [
-    &["config", "destination", "event", "object", "outcome", "reason"],
+    &["config", "destination", "event", "object", "one_line", "outcome", "reason"],
     &["aws", "budget", "child", "log", "machine", "pool", "queue", "signals", "store"],
     &["batch", "cli", "task"],
 ];

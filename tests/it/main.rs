@@ -5,7 +5,7 @@ mod documents;
 mod event_corpus;
 mod faults;
 mod goldens;
-mod handback;
+mod hand_back;
 mod hostile;
 mod layers;
 mod memory;

@@ -94,3 +94,37 @@ fn an_image_that_can_never_fit_is_refused_and_its_neighbour_written() {
     assert!(refused.contains("\"reason\":\"too-many-pixels\""), "{refused}");
     assert!(root.path().join("out/224x224/small.png.jpg").exists());
 }
+
+/// A photo that a first attempt makes is made by every later one, in its child process, with the same limit.
+#[test]
+fn a_retried_record_has_the_memory_that_it_had() {
+    let root = tempfile::tempdir().unwrap();
+    let photos = root.path().join("photos");
+    fs::create_dir(&photos).unwrap();
+    image::RgbImage::from_pixel(5000, 4000, image::Rgb([10, 200, 30])).save(photos.join("a.png")).unwrap();
+    let is_written = |limit_mib: u64, attempts: u32| {
+        let batch = format!(r#"{{"bucket":"photos","key":"a.png","pixpipe":{{"attempts":{attempts}}}}}"#);
+        let output = Command::new(env!("CARGO_BIN_EXE_pixpipe"))
+            .env_clear()
+            .env("STORE", format!("dir:{}", root.path().display()))
+            .env("DEST_BUCKET", "out")
+            .env("SKIP_UNCHANGED", "false")
+            .env("MEMORY_LIMIT_BYTES", (limit_mib << 20).to_string())
+            .env("SQS_BODY", batch)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap().contains("\"status\":\"written\"")
+    };
+    // The least limit, in MiB, with which a first attempt succeeds.
+    let (mut too_small, mut enough) = (64, 512);
+    assert!(!is_written(too_small, 0) && is_written(enough, 0));
+    while enough - too_small > 1 {
+        let middle = u64::midpoint(too_small, enough);
+        if is_written(middle, 0) {
+            enough = middle;
+        } else {
+            too_small = middle;
+        }
+    }
+    assert!(is_written(enough, 1), "{enough} MiB were enough for the first attempt");
+}

@@ -20,6 +20,11 @@ fn in_every_order_of_two_tasks_the_outputs_end_as_those_of_the_newest_source() {
         ("the same event twice", Scenario { uploads: &[1], late_events: 2, ..A_LATE_EVENT }),
         ("changed and changed back", CHANGED_AND_CHANGED_BACK),
         ("without conditional writes", Scenario { flaw: Flaw::KnowsNoConditions, ..A_LATE_EVENT }),
+        ("without the right to list", Scenario { flaw: Flaw::DeniesAbsence, ..A_LATE_EVENT }),
+        (
+            "twice without the right to list",
+            Scenario { uploads: &[1], late_events: 2, flaw: Flaw::DeniesAbsence, ..A_LATE_EVENT },
+        ),
     ];
     for (name, scenario) in scenarios {
         let (orders, wrong) = scenario.explore();

@@ -67,7 +67,7 @@ impl Photo {
         // The output is square, so the stored picture is placed like the upright one.
         let target = Size::new(SIDE_PX, SIDE_PX).expect("not zero");
         let placement = place(header.size, target, Fit::Cover);
-        let fast = if header.is_scalable() { dct_scale(&[placement]) } else { DctScale::Full };
+        let fast = if header.is_scalable() { dct_scale(header.size, &[placement]) } else { DctScale::Full };
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).expect("files have names");
         Self { name, bytes, size: header.size, placement, fast }
     }

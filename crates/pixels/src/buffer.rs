@@ -22,6 +22,15 @@ impl Channels {
             Self::Rgba | Self::Cmyk => 4,
         }
     }
+
+    /// Their name in a message.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rgb => "RGB",
+            Self::Rgba => "RGB with alpha",
+            Self::Cmyk => "CMYK",
+        }
+    }
 }
 
 /// An image: row-major, `height × width × channels` bytes, no padding.
@@ -34,7 +43,7 @@ pub struct Pixels {
 
 /// The number of bytes is not the one that the size of the image needs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{actual} bytes are not {size} pixels of {channels:?}")]
+#[error("{actual} bytes are not {size} pixels of {}", .channels.as_str())]
 pub(crate) struct LengthError {
     size: Size,
     channels: Channels,

@@ -98,6 +98,7 @@ impl Format {
         let candidate = SIGNATURES.iter().find(|(_, signature)| agrees(signature));
         match candidate {
             Some((format, signature)) if bytes.len() >= signature.len() => Ok(*format),
+            Some(_) if bytes.is_empty() => Err(CodecError::Truncated("the file is empty".to_owned())),
             Some(_) => Err(CodecError::Truncated(format!("the file has only {} bytes", bytes.len()))),
             None => {
                 let shown: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();

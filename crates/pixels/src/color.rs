@@ -45,7 +45,16 @@ impl Conversion {
             (DataColorSpace::Gray, Channels::Rgb | Channels::Rgba) if is_gray => DeviceColors::Gray,
             (DataColorSpace::Rgb, Channels::Rgb | Channels::Rgba) => DeviceColors::Rgb,
             (DataColorSpace::Cmyk, Channels::Cmyk) => DeviceColors::Cmyk,
-            (space, _) => return Err(BrokenProfile(format!("it is for {space:?}, but the image is {channels:?}"))),
+            (space, _) => {
+                let space = match space {
+                    DataColorSpace::Gray => "grey",
+                    DataColorSpace::Rgb => "RGB",
+                    DataColorSpace::Cmyk => "CMYK",
+                    _ => "another colour space",
+                };
+                let channels = channels.as_str();
+                return Err(BrokenProfile(format!("it is for {space}, but the image is {channels}")));
+            }
         };
         let layout = match device {
             DeviceColors::Gray => Layout::Gray,

@@ -307,17 +307,20 @@ impl DctScale {
     }
 }
 
-/// The smallest decode whose sides are still at least twice those of every placement.
+/// The smallest decode of an upright `source` that leaves at least two pixels a side for each pixel of every placement.
 ///
 /// The factor is measured, against a full decode and Lanczos at 224 px: 1 gives 39.9 dB, 2 gives 48.2 dB, 4 gives 56 dB
 /// and takes a quarter longer. Only powers of two are used: the other N/8 are no faster and lose 1.6 dB.
 #[must_use]
-pub fn dct_scale(placements: &[Placement]) -> DctScale {
+pub fn dct_scale(source: Size, placements: &[Placement]) -> DctScale {
+    // In whole numbers. A side that `cover` crops counts whole: scaled, its crop has the ratio of the other side, and
+    // the whole is longer.
     let leaves_twice = |scale: DctScale| {
-        let divisor = f64::from(scale.divisor());
-        placements.iter().all(|placement| {
-            placement.crop.width / divisor >= 2.0 * f64::from(placement.scaled.width())
-                && placement.crop.height / divisor >= 2.0 * f64::from(placement.scaled.height())
+        let suits = |source_px: u32, scaled_px: u32| {
+            u64::from(source_px) >= 2 * u64::from(scale.divisor()) * u64::from(scaled_px)
+        };
+        placements.iter().all(|Placement { scaled, .. }| {
+            suits(source.width(), scaled.width()) && suits(source.height(), scaled.height())
         })
     };
     [DctScale::Eighth, DctScale::Quarter, DctScale::Half]
@@ -386,7 +389,7 @@ mod tests {
     fn the_decode_leaves_twice_the_output() {
         let scale = |s: (u32, u32), targets: &[u32], fit| {
             let placements: Vec<_> = targets.iter().map(|t| place(size(s.0, s.1), size(*t, *t), fit)).collect();
-            dct_scale(&placements)
+            dct_scale(size(s.0, s.1), &placements)
         };
         assert_eq!(scale((4000, 3000), &[224], Fit::Cover), DctScale::Quarter, "3000/8 = 375 < 448");
         assert_eq!(scale((4000, 3584), &[224], Fit::Cover), DctScale::Eighth, "3584/8 = 448");

@@ -56,7 +56,7 @@ pub struct Plan {
 
 impl Plan {
     /// Reads the header of a file and decides the steps. All sizes of `spec` count for the decode scale, even if only
-    /// some are rendered: an output never depends on which others are made with it.
+    /// some are rendered: an output depends on the settings, not on the sizes rendered with it.
     ///
     /// # Errors
     /// [`RenderError::TooManyPixels`] above `max_pixels`, [`RenderError::Codec`] if the header cannot be read or the
@@ -69,7 +69,7 @@ impl Plan {
         let upright = if header.orientation.swaps_axes() { header.size.transposed() } else { header.size };
         let scale = if spec.decode == Decode::Fast && header.is_scalable() {
             let deciding = spec.deciding_sizes().into_iter();
-            dct_scale(&deciding.map(|size| place(upright, size, spec.fit)).collect::<Vec<_>>())
+            dct_scale(upright, &deciding.map(|size| place(upright, size, spec.fit)).collect::<Vec<_>>())
         } else {
             DctScale::Full
         };
@@ -115,7 +115,7 @@ impl Plan {
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         let decoded = self.scale.scaled(self.header.size);
-        // The first pass leaves as many lines as the decode has, of the output's other side.
+        // The first pass scales one side to the output's. The other side is still at most that of the decoded picture.
         let between = self.placements.iter().map(|(size, _)| {
             let longest = u64::from(decoded.width().max(decoded.height()));
             longest.saturating_mul(u64::from(size.width().max(size.height()))).saturating_mul(4)
@@ -294,7 +294,7 @@ mod tests {
     }
 
     proptest! {
-        /// The scale is chosen by the sizes that the hash names, and it suits all of them.
+        /// The scale is chosen for the sizes that the hash names, and it is the one for all sizes.
         #[test]
         fn the_deciding_sizes_decide_for_all(
             sides in prop::collection::vec((1_u32..400, 1_u32..400), 1..6),
@@ -304,7 +304,7 @@ mod tests {
             let spec = Spec { sizes: sides.into_iter().map(|(w, h)| size(w, h)).collect(), fit, ..Spec::default() };
             let scale = |sizes: &[Size]| {
                 let source = size(source.0, source.1);
-                dct_scale(&sizes.iter().map(|size| place(source, *size, fit)).collect::<Vec<_>>())
+                dct_scale(source, &sizes.iter().map(|size| place(source, *size, fit)).collect::<Vec<_>>())
             };
             prop_assert_eq!(scale(&spec.deciding_sizes()), scale(&spec.sizes));
         }

@@ -82,8 +82,15 @@ impl Spec {
         Md5::digest(self.text(size).as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The sizes that fit into no other one, narrow ones first. A decode scale that suits them suits all sizes.
+    /// The sizes that decide the scale of a decode: the one that suits them suits all. With `cover` and `stretch` only
+    /// the largest sides count, so it is one size, perhaps none of the list; with `contain` it is every size that fits
+    /// into no other one, narrow ones first.
     pub(crate) fn deciding_sizes(&self) -> Vec<Size> {
+        if self.fit != Fit::Contain {
+            let width = self.sizes.iter().map(|size| size.width()).max();
+            let height = self.sizes.iter().map(|size| size.height()).max();
+            return width.zip(height).and_then(|(width, height)| Size::new(width, height)).into_iter().collect();
+        }
         let is_within = |inner: Size, outer: Size| inner.width() <= outer.width() && inner.height() <= outer.height();
         let decides = |size: &&Size| !self.sizes.iter().any(|other| other != *size && is_within(**size, *other));
         let mut deciding: Vec<Size> = self.sizes.iter().filter(decides).copied().collect();
@@ -334,6 +341,8 @@ mod tests {
         assert_eq!(hash(&[small, middle], Decode::Fast), hash(&[middle, small, size(64, 64)], Decode::Fast));
         assert_ne!(hash(&[small], Decode::Fast), hash(&[small, middle], Decode::Fast));
         assert_ne!(hash(&[small, middle], Decode::Fast), hash(&[small, middle, wide], Decode::Fast));
+        let (large, tall, flat) = (size(300, 300), size(100, 300), size(300, 100));
+        assert_eq!(hash(&[small, large], Decode::Fast), hash(&[small, tall, flat], Decode::Fast));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub(super) enum Flaw {
     HidesReplacements,
     /// Knows no conditional writes and says so, as a store that answers 501.
     KnowsNoConditions,
+    /// Answers 403 to the head of an output that does not exist, as S3 does without the right to list.
+    DeniesAbsence,
 }
 
 /// One race.
@@ -117,7 +119,12 @@ impl Store for Seen {
 
     async fn head(&self, _: &BucketName, key: &ObjectKey) -> Result<Option<OutputHead>, StoreError> {
         self.turn().await;
-        Ok(self.world.outputs.borrow().get(key.as_str()).map(|output| OutputHead {
+        let outputs = self.world.outputs.borrow();
+        let Some(output) = outputs.get(key.as_str()) else {
+            let is_denied = self.world.flaw == Flaw::DeniesAbsence;
+            return if is_denied { Err(StoreError::AccessDenied("status 403".to_owned())) } else { Ok(None) };
+        };
+        Ok(Some(OutputHead {
             etag: World::etag(&output.bytes),
             source_etag: Some(output.origin.source_etag.clone()),
             spec: Some(output.origin.spec.clone()),
@@ -147,7 +154,7 @@ impl Store for Seen {
         Ok(match flaw {
             Flaw::HidesReplacements => Written::Created,
             Flaw::KnowsNoConditions => Written::Replaced,
-            Flaw::None | Flaw::IgnoresConditions => condition.met(),
+            Flaw::None | Flaw::IgnoresConditions | Flaw::DeniesAbsence => condition.met(),
         })
     }
 }

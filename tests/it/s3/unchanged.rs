@@ -81,3 +81,31 @@ fn an_output_that_is_missing_or_has_another_spec_or_owner_is_rewritten() {
     assert_eq!(run().run().expect_code(0).outcome("a.jpg"), outcome("written", ""), "one output is not ours");
     photos::decode_jpeg(&server.object("dest", "32x32/a.jpg").bytes);
 }
+
+#[test]
+fn a_source_without_an_etag_is_never_taken_for_unchanged() {
+    let server = with_one_photo();
+    let put = |seed| {
+        server.put("src", "a.jpg", Upload { etag: Some(""), ..Upload::of(photos::jpeg(64, 48, seed)) });
+    };
+    put(1);
+    small_run(&server).run().expect_code(0);
+    let old = server.object("dest", "32x32/a.jpg").bytes;
+    put(2);
+
+    let finished = small_run(&server).run().expect_code(0);
+
+    assert_eq!(finished.outcome("a.jpg"), outcome("written", ""));
+    assert_ne!(server.object("dest", "32x32/a.jpg").bytes, old, "the output of the old source is still there");
+}
+
+#[test]
+fn a_source_with_a_weak_etag_is_unchanged_if_the_etag_is() {
+    let server = with_one_photo();
+    server.put("src", "a.jpg", Upload { etag: Some("W/weak"), ..Upload::of(photos::jpeg(64, 48, 1)) });
+    assert_eq!(small_run(&server).run().expect_code(0).outcome("a.jpg"), outcome("written", ""));
+
+    let finished = small_run(&server).run().expect_code(0);
+
+    assert_eq!(finished.outcome("a.jpg"), outcome("skipped", "unchanged"));
+}

@@ -218,6 +218,15 @@ pub fn md5_hex(bytes: &[u8]) -> String {
     })
 }
 
+/// The `ETag` of an answer: none if it is empty, a weak one if it begins with `W/`.
+fn answered_etag(etag: String) -> Option<ETag> {
+    match etag.strip_prefix("W/") {
+        _ if etag.is_empty() => None,
+        Some(weak) => Some(ETag::Weak(weak.to_owned())),
+        None => Some(ETag::Strong(etag)),
+    }
+}
+
 /// The S3 protocol for a [`Memory`].
 pub(crate) struct Backend(pub(crate) Memory);
 
@@ -228,7 +237,7 @@ macro_rules! object_answer {
         let checksum = requested_checksum(&object, $input.checksum_mode.as_ref());
         $Answer {
             content_length: i64::try_from(object.bytes.len()).ok(),
-            e_tag: Some(ETag::Strong(object.etag)),
+            e_tag: answered_etag(object.etag),
             version_id: object.version_id,
             content_type: object.content_type,
             metadata: Some(object.metadata.into_iter().collect::<HashMap<_, _>>()),
@@ -346,7 +355,8 @@ fn check_conditions(
 ) -> S3Result<()> {
     let matches = |condition: &ETagCondition| match condition {
         ETagCondition::Any => true,
-        ETagCondition::ETag(etag) => etag.value() == object.etag,
+        // Weak comparison (RFC 9110, section 8.8.3.2).
+        ETagCondition::ETag(etag) => etag.value() == object.etag.trim_start_matches("W/"),
     };
     if if_match.is_some_and(|condition| !matches(condition)) {
         return Err(s3_error!(PreconditionFailed));

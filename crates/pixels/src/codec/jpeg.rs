@@ -24,8 +24,9 @@ const MAX_SCANS: i32 = 500;
 /// Extra MCUs decoded on either side. Chroma upsampling reads one sample beyond the edge; in a progressive file without
 /// its last scans, block smoothing reads two blocks beyond that.
 const MARGIN_UNITS: u32 = 3;
-/// The end of libjpeg's one harmless warning: padding between the last coded block and the end of the image. Before any
-/// other marker it is an error: libjpeg keeps only its first warning, so later damage would go unnoticed.
+/// The last words of libjpeg's one harmless warning, about padding between the last coded block and the end-of-image
+/// marker. Before any other marker, padding is an error: libjpeg keeps only its first warning, so it would hide later
+/// damage.
 const PADDING: &str = "extraneous bytes before marker 0xd9";
 
 /// Marker codes of ITU-T T.81, table B.1.
@@ -350,7 +351,9 @@ fn frame(code: u8, payload: &[u8]) -> Result<Frame, CodecError> {
         sampling.push((factors >> 4, factors & 15));
     }
     if sampling.is_empty() || sampling.iter().any(|(h, v)| !(1..=4).contains(h) || !(1..=4).contains(v)) {
-        return Err(CodecError::Corrupt(format!("the sampling factors are {sampling:?}; accepted are 1..=4")));
+        let factors: Vec<String> = sampling.iter().map(|(h, v)| format!("{h}x{v}")).collect();
+        let factors = if factors.is_empty() { "missing".to_owned() } else { factors.join(", ") };
+        return Err(CodecError::Corrupt(format!("the sampling factors are {factors}; accepted are 1 to 4")));
     }
     Ok(Frame { code, precision_bits, size: raster::size(u32::from(width), u32::from(height))?, sampling })
 }

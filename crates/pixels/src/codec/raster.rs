@@ -74,8 +74,10 @@ pub(super) fn decode(decoder: ImageResult<impl ImageDecoder>) -> Result<Pixels, 
         ColorType::Rgb16 => (Channels::Rgb, high_bytes(&samples)),
         ColorType::Rgba16 => (Channels::Rgba, high_bytes(&samples)),
         other => {
+            let (bits, channels) = (other.bits_per_pixel(), other.channel_count());
             return Err(CodecError::Unsupported(format!(
-                "samples are {other:?}; accepted are 8 and 16 bits of grey or RGB, with or without alpha"
+                "a pixel has {bits} bits in {channels} channels; accepted are 8 and 16 bits a channel of grey or RGB, \
+                 with or without alpha"
             )));
         }
     };

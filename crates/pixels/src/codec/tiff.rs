@@ -138,9 +138,22 @@ fn codec_error(error: TiffError) -> CodecError {
 }
 
 fn unsupported(color: ColorType) -> CodecError {
+    let kind = match color {
+        ColorType::Gray(_) => "grey",
+        ColorType::GrayA(_) => "grey with alpha",
+        ColorType::Palette(_) => "palette",
+        ColorType::RGB(_) => "RGB",
+        ColorType::RGBA(_) => "RGB with alpha",
+        ColorType::CMYK(_) => "CMYK",
+        ColorType::CMYKA(_) => "CMYK with alpha",
+        ColorType::YCbCr(_) => "YCbCr",
+        ColorType::Lab(_) => "CIE Lab",
+        _ => "of another kind",
+    };
+    let bits = color.bit_depth();
     CodecError::Unsupported(format!(
-        "TIFF samples are {color:?}; accepted are 1, 2, 4, 8 and 16 bits of grey, 8 and 16 of RGB and CMYK, 8 of YCbCr \
-         with full chroma"
+        "TIFF samples are {kind} of {bits} bits; accepted are 1, 2, 4, 8 and 16 bits of grey, 8 and 16 of RGB and \
+         CMYK, 8 of YCbCr with full chroma"
     ))
 }
 
