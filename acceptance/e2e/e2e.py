@@ -77,7 +77,7 @@ def main():
                 run.stack.abandon()
             server.shutdown()
             ecs.close()
-    print(f"{len(runs) - failed} passed, {failed} failed (seed {arguments.seed})")
+    print(f"{len(runs) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
