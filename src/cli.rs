@@ -73,7 +73,9 @@ fn preview(config: &Config, entries: &[Entry], machine: Machine) -> String {
 fn setting(variable: &Variable, set: &Setting, machine: Machine) -> String {
     let Variable { name, default, .. } = variable;
     match (set.text.as_deref().map(one_line), default) {
-        (Some(body), _) if *name == "SQS_BODY" => format!("  {name}: {} bytes\n", body.len()),
+        (Some(_), _) if *name == "SQS_BODY" => {
+            format!("  {name}: {} bytes\n", set.text.as_deref().unwrap_or_default().len())
+        }
         (Some(text), _) if set.is_changed => format!("* {name}={text} (default: {default})\n"),
         (Some(text), _) => format!("  {name}={text}\n"),
         (None, DefaultValue::Text(text)) => format!("  {name}={text}\n"),
@@ -141,4 +143,23 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_shown_on_one_line_and_a_body_by_its_own_length() {
+        let machine = Machine { threads: 1, concurrency: 8, memory_bytes: 1 << 30 };
+        let shown = |name: &str, text: Option<&str>, is_changed| {
+            let variable = VARIABLES.iter().find(|variable| variable.name == name).expect("a variable");
+            setting(variable, &Setting { text: text.map(str::to_owned), is_changed }, machine)
+        };
+        assert_eq!(shown("SQS_BODY", Some("[\n\n]"), false), "  SQS_BODY: 4 bytes\n");
+        assert_eq!(shown("DEST_PREFIX", Some("it's\n"), true), "* DEST_PREFIX=it's\\n (default: empty)\n");
+        assert_eq!(shown("FIT", None, false), "  FIT=cover\n");
+        assert_eq!(shown("CONCURRENCY", None, false), "  CONCURRENCY=8 (8 × CPUs)\n");
+        assert_eq!(shown("SOURCE_BUCKET", None, false), "  SOURCE_BUCKET is not set\n");
+    }
 }
