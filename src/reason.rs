@@ -141,6 +141,7 @@ impl From<&RenderError> for FailReason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pixpipe_pixels::geometry::Size;
 
     #[test]
     fn reasons_are_those_of_the_contract() {
@@ -148,5 +149,24 @@ mod tests {
         let contract = "not-found access-denied too-many-bytes too-many-pixels unsupported-format truncated corrupt \
                         invalid-entry would-loop conflict interrupted store-unavailable internal";
         assert_eq!(texts.join(" "), contract);
+    }
+
+    #[test]
+    fn a_fault_of_the_file_is_not_one_of_the_program() {
+        let size = Size::new(1, 1).expect("not zero");
+        let codec = |error: fn(String) -> CodecError| RenderError::Codec(error("why".to_owned()));
+        let cases = [
+            (codec(CodecError::Unsupported), FailReason::UnsupportedFormat),
+            (codec(CodecError::Truncated), FailReason::Truncated),
+            (codec(CodecError::TooLarge), FailReason::TooManyPixels),
+            (codec(CodecError::Corrupt), FailReason::Corrupt),
+            (codec(CodecError::Encode), FailReason::Internal),
+            (RenderError::TooManyPixels { size, limit: 0 }, FailReason::TooManyPixels),
+            (RenderError::UnknownSize(size), FailReason::Internal),
+            (RenderError::Scale("why".to_owned()), FailReason::Internal),
+        ];
+        for (error, reason) in cases {
+            assert_eq!(FailReason::from(&error), reason, "{error}");
+        }
     }
 }

@@ -247,6 +247,8 @@ fn an_answer_tells_whether_another_attempt_can_succeed() {
         ("expired credentials: another task has others", 400, "ExpiredToken", "store-unavailable", 75),
         ("a wrong clock: another task has another", 403, "RequestTimeTooSkewed", "store-unavailable", 75),
         ("too slow", 400, "RequestTimeout", "store-unavailable", 75),
+        ("damaged on the way", 400, "BadDigest", "store-unavailable", 75),
+        ("too many requests", 429, "TooManyRequests", "store-unavailable", 75),
         ("a bucket of another region", 301, "PermanentRedirect", "access-denied", 1),
         ("a key of the caller is missing", 400, "InvalidRequest", "access-denied", 1),
         ("a KMS key that is disabled", 400, "KMS.DisabledException", "access-denied", 1),

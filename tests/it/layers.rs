@@ -64,13 +64,25 @@ fn a_crate_belongs_to_one_module() {
         for (name, user) in SOLE_USERS {
             let names_it = text
                 .match_indices(name)
-                .any(|(at, _)| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'));
+                .any(|(at, _)| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
             if names_it && module != user {
                 faults.push(format!("{}: {name} belongs to {user}", path.display()));
             }
         }
         if text.contains("std::env::") || text.contains("process::exit") {
             faults.push(format!("{}: only main reads the environment and ends the process", path.display()));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// `{:?}` shows a value as Rust writes it: `Some("x")`. Messages are for users of any language.
+#[test]
+fn no_text_shows_a_value_as_rust_writes_it() {
+    let mut faults = Vec::new();
+    for (_, path, text) in sources("src").into_iter().chain(sources("crates/pixels/src")) {
+        for line in text.lines().filter(|line| line.contains(":?}") || line.contains(":#?}")) {
+            faults.push(format!("{}: {}", path.display(), line.trim()));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
