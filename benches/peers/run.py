@@ -301,7 +301,8 @@ def report(facts):
         f"Versions: {'; '.join(dict.fromkeys(versions[name] for name in PROGRAMS))}.",
     ]
     head = textwrap.fill(" ".join(filter(None, conditions)), 120)
-    return "\n".join([head, "", f"    {facts['command']}", "", *table, ""])
+    command = facts["command"].replace("/pixpipe ", "/pixpipe \\\n        ")
+    return "\n".join([head, "", f"    {command}", "", *table, ""])
 
 
 def spread(values, digits):
