@@ -9,7 +9,7 @@ mod record;
 mod source;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use pixpipe_pixels::render::Renderer;
 use pixpipe_pixels::spec::Spec;
+use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::child::ChildProgram;
@@ -56,7 +57,28 @@ pub struct Context<'a, S> {
 struct Pending {
     pointer: String,
     object: SourceObject,
+    /// Begins when no other record is in flight.
+    runs_alone: bool,
 }
+
+/// How the work on a batch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// When the process has to be over, if it was asked to end.
+    pub due: Option<Instant>,
+}
+
+/// Why no further record begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// A signal, or the end of `TIME_LIMIT_SECONDS`.
+    Asked,
+    /// A job was given up: what it holds comes back only when the process ends.
+    GaveUp,
+}
+
+/// The time that records in flight have after a job was given up.
+const WIND_DOWN: Duration = Duration::from_secs(5);
 
 /// Processes all entries; hands each outcome to `on_outcome` as soon as there is one.
 ///
@@ -64,28 +86,51 @@ struct Pending {
 /// takes no other record with it.
 ///
 /// After the first signal no record begins, and those in flight have the grace of the configuration; after that, or a
-/// second signal, they are interrupted.
+/// second signal, they are interrupted. If a job had to be given up, the others have a few seconds, and what is then
+/// unfinished counts as not tried.
 pub async fn run<S: Store>(
     context: &Context<'_, S>,
     entries: Vec<Entry>,
     signals: &mut Signals,
     mut on_outcome: impl FnMut(Outcome),
-) {
-    let grace = context.config.hand_back.grace_for_work(context.config.limits.grace);
-    let mut waiting = queue_up(entries, &mut on_outcome);
+) -> Ended {
+    let limits = &context.config.limits;
+    let grace = context.config.hand_back.grace_for_work(limits.grace);
+    let mut waiting = queue_up(context, entries, &mut on_outcome);
     let mut in_flight = FuturesUnordered::new();
     let mut pending: BTreeMap<usize, Pending> = BTreeMap::new();
     let mut number = 0;
+    let mut stop = None;
+    let mut ended = Ended { due: None };
     let deadline = tokio::time::sleep(Duration::MAX);
-    tokio::pin!(deadline);
-    let mut is_draining = false;
+    let time_limit = tokio::time::sleep(limits.time.unwrap_or(Duration::MAX));
+    tokio::pin!(deadline, time_limit);
+    let mut asked = signals.pending().await;
     loop {
-        while !is_draining && in_flight.len() < context.machine.concurrency {
-            let may_start = |next: &mut Pending| in_flight.is_empty() || !next.was_tried();
+        if let Some(asker) = asked.take() {
+            let (running, left) = (in_flight.len(), waiting.len());
+            if ended.due.is_some() {
+                tracing::warn!("{asker} again: {running} records are interrupted");
+                break;
+            }
+            let seconds = grace.as_secs_f64();
+            tracing::warn!("{asker}: {running} records have {seconds} s to finish, {left} do not begin");
+            let now = Instant::now();
+            ended.due = Some(now + limits.grace);
+            let end = (now + grace).min(deadline.deadline());
+            deadline.as_mut().reset(end);
+            stop = stop.or(Some(Stop::Asked));
+        }
+        while stop.is_none() && in_flight.len() < context.machine.concurrency {
+            let may_start = |next: &mut Pending| in_flight.is_empty() || !next.runs_alone;
             let Some(record) = waiting.pop_front_if(may_start) else { break };
+            let runs_alone = record.runs_alone;
             pending.insert(number, record.clone());
             in_flight.push(async move { (number, process(context, &record.object).await) });
             number += 1;
+            if runs_alone {
+                break;
+            }
         }
         if in_flight.is_empty() {
             break;
@@ -95,38 +140,59 @@ pub async fn run<S: Store>(
                 if let Some(record) = pending.remove(&number) {
                     on_outcome(record.ended(status, facts));
                 }
-            }
-            signal = signals.next() => {
-                if is_draining {
-                    tracing::warn!("{signal} again: {} records are interrupted", in_flight.len());
-                    break;
+                if stop.is_none() && context.pool.has_abandoned_a_job() {
+                    let (running, left, seconds) = (in_flight.len(), waiting.len(), WIND_DOWN.as_secs());
+                    tracing::warn!(
+                        "a file that takes too long cannot be stopped, so the task ends early: {running} records have \
+                         {seconds} s to finish, {left} do not begin"
+                    );
+                    stop = Some(Stop::GaveUp);
+                    deadline.as_mut().reset(Instant::now() + WIND_DOWN);
                 }
-                is_draining = true;
-                let (running, waiting, seconds) = (in_flight.len(), waiting.len(), grace.as_secs_f64());
-                tracing::warn!("{signal}: {running} records have {seconds} s to finish, {waiting} do not begin");
-                deadline.as_mut().reset(tokio::time::Instant::now() + grace);
             }
-            () = &mut deadline, if is_draining => {
-                tracing::warn!("the grace is over: {} records are interrupted", in_flight.len());
+            signal = signals.next() => asked = Some(signal),
+            () = &mut time_limit, if ended.due.is_none() => asked = Some("the end of TIME_LIMIT_SECONDS"),
+            () = &mut deadline, if stop.is_some() => {
+                tracing::warn!("the time is over: {} records are interrupted", in_flight.len());
                 break;
             }
         }
     }
     drop(in_flight);
+    let why = match stop {
+        Some(Stop::GaveUp) => "the task had to end early, because of another file that took too long",
+        Some(Stop::Asked) | None => "the task was asked to end",
+    };
     for record in pending.into_values() {
-        on_outcome(record.ended(interrupted(), Facts::default()));
+        on_outcome(match stop {
+            Some(Stop::GaveUp) => record.never_begun(interrupted(why)),
+            Some(Stop::Asked) | None => record.ended(interrupted(why), Facts::default()),
+        });
     }
     for record in waiting {
-        on_outcome(record.never_begun(interrupted()));
+        on_outcome(record.never_begun(interrupted(why)));
     }
+    ended
 }
 
-/// The records of a batch in the order of their processing; entries that are no work have an outcome at once.
-fn queue_up(entries: Vec<Entry>, mut on_outcome: impl FnMut(Outcome)) -> VecDeque<Pending> {
+/// The records of a batch in the order of their processing; entries that are no work have an outcome at once. Those
+/// that have to run alone come last: records that were tried before, and those whose outputs have the keys of another
+/// record's.
+fn queue_up<S>(
+    context: &Context<'_, S>,
+    entries: Vec<Entry>,
+    mut on_outcome: impl FnMut(Outcome),
+) -> VecDeque<Pending> {
     let mut waiting = VecDeque::new();
+    let mut output_keys = BTreeSet::new();
     for Entry { pointer, kind } in entries {
         match kind {
-            EntryKind::Work(object) => waiting.push_back(Pending { pointer, object }),
+            EntryKind::Work(object) => {
+                let key = record::first_output_key(context, &object);
+                let has_own_outputs = key.is_none_or(|key| output_keys.insert(key));
+                let runs_alone = object.attempts > 0 || !has_own_outputs;
+                waiting.push_back(Pending { pointer, object, runs_alone });
+            }
             EntryKind::Skip { object, reason } => {
                 let attempts = object.as_ref().map_or(0, |object| object.attempts);
                 let status = Status::Skipped(reason);
@@ -139,7 +205,7 @@ fn queue_up(entries: Vec<Entry>, mut on_outcome: impl FnMut(Outcome)) -> VecDequ
             }
         }
     }
-    waiting.make_contiguous().sort_by_key(Pending::was_tried);
+    waiting.make_contiguous().sort_by_key(|record| record.runs_alone);
     waiting
 }
 
@@ -150,15 +216,11 @@ async fn process<S: Store>(context: &Context<'_, S>, object: &SourceObject) -> (
     }
 }
 
-fn interrupted() -> Status {
-    Status::failed(FailReason::Interrupted, "the task was asked to end")
+fn interrupted(why: &str) -> Status {
+    Status::failed(FailReason::Interrupted, why)
 }
 
 impl Pending {
-    const fn was_tried(&self) -> bool {
-        self.object.attempts > 0
-    }
-
     fn ended(self, status: Status, facts: Facts) -> Outcome {
         let attempts = self.object.attempts.saturating_add(1);
         Outcome { pointer: self.pointer, object: Some(self.object), received: None, attempts, status, facts }

@@ -13,6 +13,9 @@ pub const BASE_BYTES: u64 = 24 << 20;
 const GIVEN_OUT_PERCENT: u64 = 85;
 /// The share of the budget that holds files; the rest holds pixels.
 const FILES_PERCENT: u64 = 25;
+/// The memory of one request for a file besides the file: the buffers of its connection, and what has arrived and was
+/// not read yet.
+const REQUEST_BYTES: u64 = 256 << 10;
 
 /// A budget of bytes in two parts: files that were downloaded, and the pixels made of them.
 ///
@@ -35,6 +38,7 @@ struct Part {
 #[derive(Debug)]
 pub struct Permit {
     permits: Vec<OwnedSemaphorePermit>,
+    is_whole: bool,
 }
 
 /// The answer to a request for room for pixels.
@@ -71,6 +75,11 @@ impl Part {
     async fn take(&self, pages: u32) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.semaphore).acquire_many_owned(pages).await.ok()
     }
+
+    /// `None` if they are not free.
+    fn try_take(&self, pages: u32) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.semaphore).try_acquire_many_owned(pages).ok()
+    }
 }
 
 fn pages(bytes: u64) -> u64 {
@@ -97,16 +106,39 @@ impl Budget {
         (u64::from(self.files.pages) + u64::from(self.pixels.pages)) * PAGE_BYTES
     }
 
-    /// Room for a file; waits until there is some.
+    /// The bytes of a file whose length is not known before it has come: while its buffer grows, it takes up to three
+    /// times as many.
+    #[must_use]
+    pub fn growing_bytes(&self) -> u64 {
+        self.total_bytes() / 3
+    }
+
+    /// Room for a request for a file of about this size, and for the file; waits until there is some.
+    pub async fn permit_for_file(&self, bytes: u64) -> Permit {
+        let bytes = bytes.saturating_add(REQUEST_BYTES);
+        if !self.files.fits(bytes) {
+            return self.whole_budget().await;
+        }
+        Permit { permits: self.files.take(pages32(bytes)).await.into_iter().collect(), is_whole: false }
+    }
+
+    /// Makes the permit for a file that was guessed the one for its true size, without waiting; `None` if there is not
+    /// enough room.
     ///
     /// # Errors
     /// [`NeverFits`] if the whole budget is smaller.
-    pub async fn permit_for_file(&self, bytes: u64) -> Result<Permit, NeverFits> {
+    pub fn fit(&self, mut permit: Permit, bytes: u64) -> Result<Option<Permit>, NeverFits> {
         self.check(bytes)?;
+        let bytes = bytes.saturating_add(REQUEST_BYTES);
         if !self.files.fits(bytes) {
-            return Ok(self.whole_budget().await);
+            return Ok(Some(permit).filter(|permit| permit.is_whole));
         }
-        Ok(Permit { permits: self.files.take(pages32(bytes)).await.into_iter().collect() })
+        let missing = pages32(bytes).saturating_sub(permit.pages());
+        if missing > 0 {
+            let Some(more) = self.files.try_take(missing) else { return Ok(None) };
+            permit.permits.push(more);
+        }
+        Ok(Some(permit.shrunk(bytes)))
     }
 
     /// Adds room for pixels to the permit for a file of `file_bytes`; waits until there is some.
@@ -120,14 +152,17 @@ impl Budget {
         bytes: u64,
     ) -> Result<PixelPermit, NeverFits> {
         self.check(file_bytes.saturating_add(bytes))?;
-        let has_whole_budget = permit.permits.len() > 1;
-        if has_whole_budget {
+        if permit.is_whole {
             return Ok(PixelPermit::Granted(permit));
         }
-        if !self.pixels.fits(bytes) {
-            return Ok(PixelPermit::OnlyAlone);
+        let mut wanted = pages32(bytes);
+        if wanted > self.pixels.pages {
+            // The rest may come out of the part for files, if it is free: a holder of a file never waits for that part.
+            let Some(rest) = self.files.try_take(wanted - self.pixels.pages) else { return Ok(PixelPermit::OnlyAlone) };
+            permit.permits.push(rest);
+            wanted = self.pixels.pages;
         }
-        permit.permits.extend(self.pixels.take(pages32(bytes)).await);
+        permit.permits.extend(self.pixels.take(wanted).await);
         Ok(PixelPermit::Granted(permit))
     }
 
@@ -137,7 +172,7 @@ impl Budget {
         for part in [&self.files, &self.pixels] {
             permits.extend(part.take(part.pages).await);
         }
-        Permit { permits }
+        Permit { permits, is_whole: true }
     }
 
     fn check(&self, bytes: u64) -> Result<(), NeverFits> {
@@ -147,6 +182,17 @@ impl Budget {
 }
 
 impl Permit {
+    fn pages(&self) -> u32 {
+        let pages = self.permits.iter().map(OwnedSemaphorePermit::num_permits).sum::<usize>();
+        u32::try_from(pages).unwrap_or(u32::MAX)
+    }
+
+    /// The room for a file whose request has ended.
+    #[must_use]
+    pub fn without_request(self, file_bytes: u64) -> Self {
+        if self.is_whole { self } else { self.shrunk(file_bytes) }
+    }
+
     /// Keeps room for `bytes` and gives the rest back.
     #[must_use]
     pub fn shrunk(self, bytes: u64) -> Self {
@@ -159,7 +205,7 @@ impl Permit {
                 permits.push(part);
             }
         }
-        Self { permits }
+        Self { permits, is_whole: false }
     }
 }
 
@@ -192,9 +238,9 @@ mod tests {
     fn work_waits_for_room() {
         let budget = Budget::new(1 << 30);
         let half = budget.total_bytes() / 100 * 40;
-        let first = ready(budget.permit_for_file(1000)).expect("fits");
+        let first = ready(budget.permit_for_file(1000));
         let first = granted(ready(budget.permit_for_pixels(first, 1000, half)));
-        let second = ready(budget.permit_for_file(1000)).expect("fits");
+        let second = ready(budget.permit_for_file(1000));
         let mut waiting = pin!(budget.permit_for_pixels(second, 1000, half));
         assert!(poll(&mut waiting).is_pending());
         let outputs = first.shrunk(5000);
@@ -206,8 +252,8 @@ mod tests {
     fn what_is_too_large_for_a_part_takes_the_whole_budget() {
         let budget = Budget::new(1 << 30);
         let large = budget.total_bytes() / 100 * 90;
-        let small = ready(budget.permit_for_file(1000)).expect("fits");
-        let other = ready(budget.permit_for_file(1000)).expect("fits");
+        let small = ready(budget.permit_for_file(budget.total_bytes() / 100 * 20));
+        let other = ready(budget.permit_for_file(1000));
         assert!(matches!(ready(budget.permit_for_pixels(other, 1000, large)), Ok(PixelPermit::OnlyAlone)));
         let mut alone = pin!(budget.whole_budget());
         assert!(poll(&mut alone).is_pending());
@@ -222,14 +268,47 @@ mod tests {
     }
 
     #[test]
+    fn pixels_may_take_what_is_free_of_the_part_for_files() {
+        let budget = Budget::new(1 << 30);
+        let large = budget.total_bytes() / 100 * 90;
+        let file = ready(budget.permit_for_file(1000));
+        let other = granted(ready(budget.permit_for_pixels(ready(budget.permit_for_file(0)), 0, 1)));
+        // Only for the holder of pixels, who waits for no file.
+        let mut waiting = pin!(budget.permit_for_pixels(file, 1000, large));
+        assert!(poll(&mut waiting).is_pending());
+        drop(other);
+        let Poll::Ready(room) = poll(&mut waiting) else { panic!("has to wait") };
+        drop(granted(room));
+        assert_eq!(ready(budget.whole_budget()).pages(), budget.files.pages + budget.pixels.pages);
+    }
+
+    #[test]
+    fn a_guess_is_fitted_without_waiting() {
+        let budget = Budget::new(1 << 30);
+        let all = budget.total_bytes();
+        let pages = |bytes: u64| u32::try_from((bytes + REQUEST_BYTES) / PAGE_BYTES).expect("few");
+        let guess = || ready(budget.permit_for_file(1 << 20));
+        let fitted = |permit, bytes| budget.fit(permit, bytes).expect("fits");
+        assert_eq!(fitted(guess(), 1 << 20).expect("the same").pages(), pages(1 << 20));
+        assert_eq!(fitted(guess(), 4096).expect("less").pages(), pages(4096));
+        assert_eq!(fitted(guess(), 8 << 20).expect("more, and there is room").pages(), pages(8 << 20));
+        let others = ready(budget.permit_for_file(all / 100 * 24));
+        assert!(fitted(guess(), 64 << 20).is_none(), "more, and others hold it");
+        drop(others);
+        assert!(fitted(guess(), all / 2).is_none(), "more than the part for files: only the whole budget");
+        let whole = ready(budget.permit_for_file(all / 2));
+        assert!(fitted(whole, all / 2).is_some_and(|permit| permit.is_whole));
+        let whole = ready(budget.permit_for_file(all / 2));
+        assert_eq!(fitted(whole, 4096).map(|permit| permit.pages()), Some(pages(4096)));
+        assert_eq!(budget.fit(guess(), all + 1).err(), Some(NeverFits { needed_bytes: all + 1, budget_bytes: all }));
+        assert_eq!(ready(budget.permit_for_file(4096)).without_request(4096).pages(), 1);
+    }
+
+    #[test]
     fn what_never_fits_is_refused() {
         let budget = Budget::new(64 << 20);
         let total = budget.total_bytes();
-        assert_eq!(
-            ready(budget.permit_for_file(total + 1)).err(),
-            Some(NeverFits { needed_bytes: total + 1, budget_bytes: total })
-        );
-        let room = ready(budget.permit_for_file(10)).expect("fits");
+        let room = ready(budget.permit_for_file(10));
         assert!(ready(budget.permit_for_pixels(room, 10, total)).is_err());
     }
 }

@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_setting_is_shown_on_one_line_and_a_body_by_its_own_length() {
-        let machine = Machine { threads: 1, concurrency: 8, memory_bytes: 1 << 30 };
+        let machine = Machine { threads: 1, concurrency: 8, requests: 8, memory_bytes: 1 << 30 };
         let shown = |name: &str, text: Option<&str>, is_changed| {
             let variable = VARIABLES.iter().find(|variable| variable.name == name).expect("a variable");
             setting(variable, &Setting { text: text.map(str::to_owned), is_changed }, machine)
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(shown("SQS_BODY", Some("[\n\n]"), false), "  SQS_BODY: 4 bytes\n");
         assert_eq!(shown("DEST_PREFIX", Some("it's\n"), true), "* DEST_PREFIX=it's\\n (default: empty)\n");
         assert_eq!(shown("FIT", None, false), "  FIT=cover\n");
-        assert_eq!(shown("CONCURRENCY", None, false), "  CONCURRENCY=8 (8 × CPUs)\n");
+        assert_eq!(shown("CONCURRENCY", None, false), "  CONCURRENCY=8 (32 × CPUs)\n");
         assert_eq!(shown("SOURCE_BUCKET", None, false), "  SOURCE_BUCKET is not set\n");
     }
 }

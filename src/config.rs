@@ -175,13 +175,17 @@ variables! {
         |text| optional(text, |text| number(text, LEAST_MEMORY_BYTES, u64::MAX)),
         "at least 67108864 bytes",
         "The memory of the whole process. Work waits for room.";
-    concurrency: Option<usize> = "CONCURRENCY", DefaultValue::None("8 × CPUs"),
+    concurrency: Option<usize> = "CONCURRENCY", DefaultValue::None("32 × CPUs"),
         |text| optional(text, |text| usize::try_from(number(text, 1, 1024)?).ok()),
         "1 to 1024",
-        "The number of objects in flight.";
+        "The number of objects in flight: fewer if `MEMORY_LIMIT_BYTES` has less than 1 MiB for each.";
     grace_seconds: u64 = "GRACE_SECONDS", DefaultValue::Text("90"), |text| number(text, 0, 86_400),
         "0 to 86400 seconds",
         "The time that objects in flight have after SIGTERM or SIGINT. A second signal ends them at once.";
+    time_limit_seconds: Option<Duration> = "TIME_LIMIT_SECONDS", DefaultValue::None("none"),
+        |text| optional(text, |text| number(text, 1, 604_800).map(Duration::from_secs)),
+        "1 to 604800 seconds",
+        "The time after which the task ends as after SIGTERM, so that none hangs for ever.";
     store: StoreKind = "STORE", DefaultValue::Text("s3"), store,
         "s3 or dir:PATH",
         "`s3`, or `dir:PATH` for trying it without AWS: folders as buckets, `PATH/<bucket>/<key>`, with metadata in \
@@ -262,6 +266,8 @@ pub struct Limits {
     pub concurrency: Option<usize>,
     /// Time for objects in flight after a signal.
     pub grace: Duration,
+    /// Time of the whole task.
+    pub time: Option<Duration>,
 }
 
 /// The fate of existing outputs that were made from the source as it is, with these settings.
@@ -437,6 +443,7 @@ impl Config {
                 memory_bytes: values.memory_limit_bytes,
                 concurrency: values.concurrency,
                 grace: Duration::from_secs(values.grace_seconds),
+                time: values.time_limit_seconds,
             },
             store: values.store,
             source_bucket: values.source_bucket,
@@ -545,6 +552,7 @@ mod tests {
             memory_bytes: None,
             concurrency: None,
             grace: Duration::from_secs(90),
+            time: None,
         };
         assert_eq!(config.limits, limits);
         assert_eq!(
@@ -604,6 +612,7 @@ mod tests {
             ("MEMORY_LIMIT_BYTES", &["0", "67108863", "512M"]),
             ("CONCURRENCY", &["0", "1025"]),
             ("GRACE_SECONDS", &["-1", "1.5", "86401"]),
+            ("TIME_LIMIT_SECONDS", &["0", "-1", "10m", "604801"]),
             ("STORE", &["S3", "dir", "dir:", "file:/x"]),
             ("SOURCE_BUCKET", &["a b"]),
             ("SKIP_UNCHANGED", &["yes", "1", "True"]),

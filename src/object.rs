@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use md5::{Digest, Md5};
+
 use crate::one_line::one_line;
 
 /// S3's limit on a key, in bytes of UTF-8.
@@ -201,6 +203,14 @@ impl SourceObject {
     #[must_use]
     pub fn new(bucket: BucketName, key: ObjectKey) -> Self {
         Self { bucket, key, size_bytes: None, etag: None, version_id: None, sequencer: None, attempts: 0 }
+    }
+
+    /// A hash of bucket and key, which tells the outputs of two sources apart: the MD5 of `s3://bucket/key`, in
+    /// hexadecimal.
+    #[must_use]
+    pub fn name_hash(&self) -> String {
+        let name = format!("s3://{}/{}", self.bucket, self.key);
+        Md5::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Whether this event is later than `other`; `None` unless both carry a sequencer.

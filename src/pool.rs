@@ -3,8 +3,9 @@
 use std::any::Any;
 use std::fmt::Display;
 use std::fs;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -28,6 +29,9 @@ pub enum JobError {
     /// The thread has no state: none could be made after a panic, or for the thread that replaced an abandoned one.
     #[error("the thread could not be set up again: {0}")]
     NoState(String),
+    /// No thread is left: the last one was abandoned, and the system gave no other.
+    #[error("the system has no thread to run it")]
+    NoThread,
 }
 
 type Job<W> = Box<dyn FnOnce(&mut State<W>) -> Next + Send>;
@@ -55,6 +59,10 @@ struct Shared<W> {
     queue: Mutex<mpsc::Receiver<Job<W>>>,
     make_state: Box<dyn Fn() -> State<W> + Send + Sync>,
     cpu_limit: Duration,
+    /// Threads that take jobs.
+    threads: AtomicUsize,
+    /// Threads that were given up: each holds a CPU and what its job owns until the process ends.
+    abandoned: AtomicUsize,
 }
 
 impl<W> std::fmt::Debug for Pool<W> {
@@ -75,20 +83,33 @@ impl<W: Send + 'static> Pool<W> {
     /// after a panic, since the old one may be half changed. A job that takes more than `cpu_limit` is given up.
     ///
     /// # Errors
-    /// The error of `make_state`, if a state cannot be made at the start.
+    /// The error of `make_state` or of the system, if a state or a thread cannot be made at the start.
     pub fn try_new<E: Display>(
         threads: usize,
         cpu_limit: Duration,
         make_state: impl Fn() -> Result<W, E> + Send + Sync + 'static,
-    ) -> Result<Self, E> {
-        let states = (0..threads.max(1)).map(|_| make_state()).collect::<Result<Vec<W>, E>>()?;
+    ) -> Result<Self, String> {
+        let states = (0..threads.max(1)).map(|_| make_state()).collect::<Result<Vec<W>, E>>();
+        let states = states.map_err(|error| error.to_string())?;
         let (jobs, queue) = mpsc::channel();
         let make_state = move || make_state().map_err(|error| error.to_string());
-        let shared = Arc::new(Shared { queue: Mutex::new(queue), make_state: Box::new(make_state), cpu_limit });
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(queue),
+            make_state: Box::new(make_state),
+            cpu_limit,
+            threads: AtomicUsize::new(0),
+            abandoned: AtomicUsize::new(0),
+        });
         for state in states {
-            spawn(Arc::clone(&shared), Some(Ok(state)));
+            spawn(&shared, Some(Ok(state))).map_err(|error| format!("no thread can be started: {error}"))?;
         }
         Ok(Self { jobs, shared })
+    }
+
+    /// Whether a job was given up. Its thread cannot be stopped: what it owns comes back only when the process ends.
+    #[must_use]
+    pub fn has_abandoned_a_job(&self) -> bool {
+        self.shared.abandoned.load(Ordering::Relaxed) > 0
     }
 
     /// Runs a job and waits for its result. An abandoned job keeps what it owns until it ends; meanwhile a new thread
@@ -121,8 +142,8 @@ impl<W: Send + 'static> Pool<W> {
             drop(done.send(outcome));
             next
         });
-        if self.jobs.send(job).is_err() {
-            return Err(JobError::Panicked("the pool has no thread".to_owned()));
+        if self.shared.threads.load(Ordering::Relaxed) == 0 || self.jobs.send(job).is_err() {
+            return Err(JobError::NoThread);
         }
         loop {
             match tokio::time::timeout(WATCH_EVERY, &mut result).await {
@@ -130,9 +151,14 @@ impl<W: Send + 'static> Pool<W> {
                 Ok(Err(_)) => return Err(JobError::Panicked("the job was dropped".to_owned())),
                 Err(_) if watch.cpu_time() > self.shared.cpu_limit => {
                     watch.abandoned.store(true, Ordering::Release);
-                    spawn(Arc::clone(&self.shared), None);
+                    self.shared.abandoned.fetch_add(1, Ordering::Relaxed);
+                    self.shared.threads.fetch_sub(1, Ordering::Relaxed);
+                    if let Err(error) = spawn(&self.shared, None) {
+                        tracing::error!("no thread in place of the one that was given up: {error}");
+                    }
                     return Err(JobError::GivenUp(self.shared.cpu_limit));
                 }
+                Err(_) if self.shared.threads.load(Ordering::Relaxed) == 0 => return Err(JobError::NoThread),
                 Err(_) => {}
             }
         }
@@ -147,8 +173,10 @@ impl Watch {
 }
 
 /// Starts a thread; without a state it makes one for itself.
-fn spawn<W: Send + 'static>(shared: Arc<Shared<W>>, state: Option<State<W>>) {
-    std::thread::spawn(move || {
+fn spawn<W: Send + 'static>(shared: &Arc<Shared<W>>, state: Option<State<W>>) -> io::Result<()> {
+    let theirs = Arc::clone(shared);
+    std::thread::Builder::new().name("pixels".to_owned()).spawn(move || {
+        let shared = theirs;
         let mut state = state.unwrap_or_else(|| (shared.make_state)());
         loop {
             let Ok(job) = shared.queue.lock().map_or(Err(mpsc::RecvError), |queue| queue.recv()) else { return };
@@ -158,7 +186,9 @@ fn spawn<W: Send + 'static>(shared: Arc<Shared<W>>, state: Option<State<W>>) {
                 Next::End => return,
             }
         }
-    });
+    })?;
+    shared.threads.fetch_add(1, Ordering::Relaxed);
+    Ok(())
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> String {
@@ -196,7 +226,7 @@ mod tests {
     #[test]
     fn a_state_that_cannot_be_made_is_an_error_at_the_start_and_of_each_job_later() {
         let limit = Duration::from_secs(30);
-        assert_eq!(Pool::<u32>::try_new(1, limit, || Err("no memory")).err(), Some("no memory"));
+        assert_eq!(Pool::<u32>::try_new(1, limit, || Err("no memory")).err().as_deref(), Some("no memory"));
         let is_first = AtomicBool::new(true);
         let make = move || if is_first.swap(false, Ordering::Relaxed) { Ok(7) } else { Err("no memory") };
         let pool = Pool::try_new(1, limit, make).expect("the first is made");
@@ -230,7 +260,7 @@ mod tests {
                     std::hint::spin_loop();
                 }
             });
-            assert_eq!(spinning.await, Err(JobError::GivenUp(limit)));
+            assert_eq!((spinning.await, pool.has_abandoned_a_job()), (Err(JobError::GivenUp(limit)), true));
             assert_eq!(pool.run(|()| 7).await, Ok(7));
         });
         stop.store(true, Ordering::Relaxed);

@@ -1,6 +1,8 @@
 //! The queues that unfinished records are handed back to: the only user of `aws_sdk_sqs`. `outcome::message` makes the
 //! messages.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -8,6 +10,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use aws_smithy_types::timeout::TimeoutConfig;
+use futures_util::stream::{self, Stream, StreamExt as _};
 
 use crate::outcome::Message;
 
@@ -16,6 +19,8 @@ const MAX_ENTRIES: usize = 10;
 /// The most bytes of one request: 256 KiB was the limit of every queue until 2025 (1 MiB since), less room for the
 /// envelope.
 const MAX_BATCH_BYTES: usize = 240 << 10;
+/// Requests to one queue at the same time.
+const REQUESTS: usize = 8;
 /// The time limit until the first byte of an answer, and the one of all attempts: a task that was asked to end has
 /// little time left.
 const FIRST_BYTE: Duration = Duration::from_secs(3);
@@ -42,19 +47,40 @@ impl Queues {
         Self { client: Client::from_conf(builder.build()) }
     }
 
-    /// Sends all messages to one queue; gives one result a message, in their order.
-    pub(crate) async fn send(&self, url: &str, messages: &[&Message]) -> Vec<Result<(), SendError>> {
-        let mut results = Vec::with_capacity(messages.len());
-        let mut rest = messages;
-        while !rest.is_empty() {
-            let (batch, later) = rest.split_at(batch_length(rest));
-            results.extend(self.send_batch(url, batch).await);
-            rest = later;
+    /// Sends all messages to one queue, a few requests at a time. Gives the results of each request with the numbers of
+    /// its messages. A queue that does not answer is given up: later messages have an error at once.
+    pub(crate) fn send<'a>(
+        &'a self,
+        url: &'a str,
+        mut messages: Vec<(usize, &'a Message)>,
+    ) -> impl Stream<Item = Vec<(usize, Result<(), SendError>)>> + 'a {
+        let mut requests = Vec::new();
+        while !messages.is_empty() {
+            let later = messages.split_off(batch_length(&messages));
+            requests.push(std::mem::replace(&mut messages, later));
         }
-        results
+        let is_given_up = Rc::new(Cell::new(false));
+        let send = move |request: Vec<(usize, &'a Message)>| {
+            let is_given_up = Rc::clone(&is_given_up);
+            async move {
+                let (numbers, messages): (Vec<usize>, Vec<&Message>) = request.into_iter().unzip();
+                let results = if is_given_up.get() {
+                    vec![Err(SendError("the queue did not answer before".to_owned())); messages.len()]
+                } else {
+                    self.send_batch(url, &messages, &is_given_up).await
+                };
+                numbers.into_iter().zip(results).collect()
+            }
+        };
+        stream::iter(requests).map(send).buffer_unordered(REQUESTS)
     }
 
-    async fn send_batch(&self, url: &str, messages: &[&Message]) -> Vec<Result<(), SendError>> {
+    async fn send_batch(
+        &self,
+        url: &str,
+        messages: &[&Message],
+        is_given_up: &Cell<bool>,
+    ) -> Vec<Result<(), SendError>> {
         let all_failed = |why: &str| vec![Err(SendError(why.to_owned())); messages.len()];
         let mut request = self.client.send_message_batch().queue_url(url);
         for (index, message) in messages.iter().enumerate() {
@@ -69,7 +95,11 @@ impl Queues {
             }
         }
         match request.send().await {
-            Err(error) => all_failed(&DisplayErrorContext(error).to_string()),
+            Err(error) => {
+                // No answer at all, in all attempts.
+                is_given_up.set(is_given_up.get() || error.raw_response().is_none());
+                all_failed(&DisplayErrorContext(error).to_string())
+            }
             // Each entry has a result of its own: one that is in neither list was not sent.
             Ok(answer) => (0..messages.len())
                 .map(|index| {
@@ -89,9 +119,9 @@ impl Queues {
 }
 
 /// The number of messages, at least one, that fit into one request.
-fn batch_length(messages: &[&Message]) -> usize {
+fn batch_length(messages: &[(usize, &Message)]) -> usize {
     let mut bytes = 0;
-    let fits = |message: &&&Message| {
+    let fits = |(_, message): &&(usize, &Message)| {
         bytes += message.body.len();
         bytes <= MAX_BATCH_BYTES
     };
@@ -115,7 +145,7 @@ mod tests {
             (&[1], 1),
         ];
         for (sizes, expected) in cases {
-            assert_eq!(batch_length(&messages(sizes).iter().collect::<Vec<_>>()), expected, "{sizes:?}");
+            assert_eq!(batch_length(&messages(sizes).iter().enumerate().collect::<Vec<_>>()), expected, "{sizes:?}");
         }
     }
 }

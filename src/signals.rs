@@ -2,6 +2,7 @@
 
 use std::io;
 
+use futures_util::FutureExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals of a process that may be PID 1, for which no signal has a default action.
@@ -28,5 +29,30 @@ impl Signals {
             // Both streams have ended, which they never do.
             else => std::future::pending().await,
         }
+    }
+
+    /// The name of a signal that has come by now.
+    pub async fn pending(&mut self) -> Option<&'static str> {
+        // A handler only writes to a pipe; the runtime reads it when the task gives way.
+        tokio::task::yield_now().await;
+        self.next().now_or_never()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{Signal, getpid, kill_process};
+
+    #[test]
+    fn a_signal_that_came_before_it_is_asked_for_is_seen_at_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut signals = Signals::install().expect("handlers can be installed");
+            assert_eq!(signals.pending().await, None);
+            kill_process(getpid(), Signal::TERM).expect("a process may signal itself");
+            assert_eq!(signals.pending().await, Some("SIGTERM"));
+            assert_eq!(signals.pending().await, None);
+        });
     }
 }

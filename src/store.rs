@@ -1,5 +1,6 @@
 //! The buckets: the few operations that a record needs, and their errors.
 
+pub(crate) mod bounded;
 pub(crate) mod dir;
 #[cfg(feature = "aws")]
 pub(crate) mod s3;
@@ -27,6 +28,12 @@ pub enum StoreError {
     /// A download broke off, stalled, or brought other bytes than are stored: worth asking again.
     #[error("{0}")]
     BrokenDownload(String),
+    /// A download whose length the store did not tell has more bytes than are accepted.
+    #[error("the object has more than {limit_bytes} bytes, and the store does not tell how many")]
+    TooLarge {
+        /// The bytes that are accepted.
+        limit_bytes: u64,
+    },
 }
 
 /// The metadata of an output that exists.
@@ -38,6 +45,8 @@ pub struct OutputHead {
     pub source_etag: Option<String>,
     /// The hash of the settings it was made with.
     pub spec: Option<String>,
+    /// The hash of the name of its source ([`Origin::source`]).
+    pub source: Option<String>,
 }
 
 /// The result of a request for a source. `T` is the source: first its download, later its file.
@@ -47,6 +56,8 @@ pub enum Fetched<T> {
     NotModified,
     /// The marker of a folder: an empty object whose key ends in `/`.
     FolderMarker,
+    /// An output of this program, of whatever configuration: it has the metadata of one.
+    OwnOutput,
     /// The source as it is now.
     Found(T),
 }
@@ -54,7 +65,13 @@ pub enum Fetched<T> {
 impl<D: Download> Fetched<D> {
     /// A source whose headers have come.
     pub fn new(key: &ObjectKey, download: D) -> Self {
-        if key.is_folder_marker(Some(download.length_bytes())) { Self::FolderMarker } else { Self::Found(download) }
+        if key.is_folder_marker(download.length_bytes()) {
+            Self::FolderMarker
+        } else if download.is_output() {
+            Self::OwnOutput
+        } else {
+            Self::Found(download)
+        }
     }
 }
 
@@ -66,14 +83,17 @@ pub trait Download {
     /// The source's version, in a bucket that has them.
     fn version_id(&self) -> Option<&str>;
 
-    /// The number of bytes.
-    fn length_bytes(&self) -> u64;
+    /// The number of bytes; `None` if the store does not tell before the last of them has come.
+    fn length_bytes(&self) -> Option<u64>;
 
-    /// Reads all bytes and checks that they are those that were stored.
+    /// Whether the source has the metadata of an output.
+    fn is_output(&self) -> bool;
+
+    /// Reads all bytes, at most `limit_bytes`, and checks that they are those that were stored.
     ///
     /// # Errors
-    /// [`StoreError::BrokenDownload`] if they are not.
-    fn bytes(self) -> impl Future<Output = Result<Vec<u8>, StoreError>>;
+    /// [`StoreError::BrokenDownload`] if they are not, [`StoreError::TooLarge`] if there are more.
+    fn bytes(self, limit_bytes: u64) -> impl Future<Output = Result<Vec<u8>, StoreError>>;
 }
 
 /// The condition of a write.
@@ -83,17 +103,6 @@ pub enum Condition {
     Absent,
     /// The object still has this `ETag`.
     Unchanged(String),
-}
-
-impl Condition {
-    /// The result of a write for which this condition held.
-    #[must_use]
-    pub const fn met(&self) -> Written {
-        match self {
-            Self::Absent => Written::Created,
-            Self::Unchanged(_) => Written::Replaced,
-        }
-    }
 }
 
 /// An output on its way.
@@ -120,16 +129,15 @@ pub struct Origin {
     pub source_version_id: Option<String>,
     /// `spec`.
     pub spec: String,
+    /// `source`: a hash of the source's name.
+    pub source: String,
 }
 
 /// How a conditional write ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
-    /// The output is written; there was none before.
-    Created,
-    /// The output is written. The one that it replaced had the `ETag` of the condition, or the store knows no
-    /// conditions.
-    Replaced,
+    /// The output is written. The condition held, unless the store knows none.
+    Done,
     /// The condition no longer held: another task wrote first.
     Raced,
 }

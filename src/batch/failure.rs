@@ -40,6 +40,7 @@ impl From<StoreError> for RecordError {
             StoreError::AccessDenied(_) => FailReason::AccessDenied,
             StoreError::InvalidKey(_) => FailReason::InvalidEntry,
             StoreError::Unavailable(_) | StoreError::BrokenDownload(_) => FailReason::StoreUnavailable,
+            StoreError::TooLarge { .. } => FailReason::TooManyBytes,
         };
         Self::new(reason, error)
     }
@@ -62,6 +63,8 @@ impl From<JobError> for RecordError {
         let reason = match error {
             JobError::Panicked(_) | JobError::NoState(_) => FailReason::Internal,
             JobError::GivenUp(_) => FailReason::Corrupt,
+            // A task on another machine may have threads.
+            JobError::NoThread => FailReason::Interrupted,
         };
         Self::new(reason, error)
     }

@@ -3,12 +3,14 @@
 //! It may have ended the process that tried it before: a codec crashed, or the memory ran out. A child process can end
 //! only itself; if it does, that is the record's outcome.
 
+use std::process::Output;
+
 use serde_json::{Value, json};
 
 use super::{Context, record};
 use crate::child::ChildProgram;
 use crate::object::SourceObject;
-use crate::outcome::{Facts, Outcome, Status};
+use crate::outcome::{Exit, Facts, Outcome, Status};
 use crate::reason::FailReason;
 use crate::store::Store;
 
@@ -38,10 +40,43 @@ pub(super) async fn process<S: Store>(
             return record::process(context, object).await;
         }
     };
+    outcome_of(&ended)
+}
+
+/// The outcome of the one record of a child process that has ended.
+fn outcome_of(ended: &Output) -> (Status, Facts) {
     let lines = ended.stdout.split(|byte| *byte == b'\n');
     let mut lines = lines.filter_map(|line| Outcome::from_json(&serde_json::from_slice::<Value>(line).ok()?));
     lines.next().unwrap_or_else(|| {
-        let detail = format!("the child process died before reporting: {}", ended.status);
-        (Status::failed(FailReason::Internal, detail), Facts::default())
+        // It did not begin, for lack of memory or threads: not the record's fault.
+        let is_worth_retrying = ended.status.code() == Some(i32::from(Exit::Retry.code()));
+        let reason = if is_worth_retrying { FailReason::Interrupted } else { FailReason::Internal };
+        let detail = format!("the child process ended before it reported: {}", ended.status);
+        (Status::failed(reason, detail), Facts::default())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    #[test]
+    fn a_child_process_that_could_not_begin_is_not_the_records_fault() {
+        let written = br#"{"status":"written","bucket":"b","key":"k"}"#;
+        let failed =
+            |reason, why: &str| Status::failed(reason, format!("the child process ended before it reported: {why}"));
+        // The raw status is that of wait(2): the signal, or the exit code in the next byte.
+        let cases = [
+            (0, [written.as_slice(), b"\n{\"_aws\":{}}\n"].concat(), Status::Written),
+            (75 << 8, vec![], failed(FailReason::Interrupted, "exit status: 75")),
+            (101 << 8, vec![], failed(FailReason::Internal, "exit status: 101")),
+            (9, b"{\"status\":\"writ".to_vec(), failed(FailReason::Internal, "signal: 9 (SIGKILL)")),
+        ];
+        for (raw, stdout, expected) in cases {
+            let ended = Output { status: ExitStatus::from_raw(raw), stdout, stderr: vec![] };
+            assert_eq!(outcome_of(&ended).0, expected);
+        }
+    }
 }

@@ -13,16 +13,20 @@ use super::source::{self, Source, Version, add};
 use crate::budget::Permit;
 use crate::config::Existing;
 use crate::object::{ObjectKey, SourceObject};
+use crate::one_line::one_line;
 use crate::outcome::{Facts, Status};
 use crate::reason::{FailReason, SkipReason};
 use crate::store::{Condition, Fetched, Origin, Output, OutputHead, Store, StoreError, Written};
 
 /// Rounds of a record whose outputs other tasks write meanwhile.
 const MAX_ROUNDS: u32 = 5;
+/// Rounds in which an output that the role may not see is in the way.
+const MAX_UNSEEN: usize = 3;
 
 /// Processes one record.
 pub(super) async fn process<S: Store>(context: &Context<'_, S>, object: &SourceObject) -> (Status, Facts) {
-    let mut record = Record { context, object, facts: Facts::default(), raced_unseen: Vec::new() };
+    let (facts, raced_unseen, source_name) = (Facts::default(), Vec::new(), object.name_hash());
+    let mut record = Record { context, object, source_name, facts, raced_unseen };
     let status = match record.finish().await {
         Ok(status) => status,
         Err(RecordError { reason, detail }) => Status::Failed { reason, detail },
@@ -30,11 +34,20 @@ pub(super) async fn process<S: Store>(context: &Context<'_, S>, object: &SourceO
     (status, record.facts)
 }
 
+/// The key of the first output of a record; `None` if it cannot have one. Two records with one first key have all keys
+/// in common.
+pub(super) fn first_output_key<S>(context: &Context<'_, S>, object: &SourceObject) -> Option<ObjectKey> {
+    let spec = &context.spec;
+    context.config.destination.output_key(*spec.sizes.first()?, &object.key, spec.encoding.extensions()).ok()
+}
+
 struct Record<'a, S> {
     context: &'a Context<'a, S>,
     object: &'a SourceObject,
+    /// The hash of its name.
+    source_name: String,
     facts: Facts,
-    /// Keys of outputs that were in the way of a write in an earlier round, and whose heads had been denied.
+    /// Keys of outputs that were in the way of a write, and whose heads had been denied: one for each round.
     raced_unseen: Vec<ObjectKey>,
 }
 
@@ -108,25 +121,53 @@ impl<S: Store> Record<'_, S> {
 
     /// The heads of the outputs first, then the source as it is now, then writes on the condition that the heads still
     /// hold: an output that was written in between belongs to a source at least as new as the one that was read before.
+    /// After a write, the source is looked at once more.
     async fn round(&mut self, names: &[OutputName]) -> Result<Round, RecordError> {
         let mut targets = self.look(names).await?;
         let unless = match self.context.config.existing {
             Existing::Skip => common_source(&targets),
             Existing::Remake => None,
         };
+        if let Some(target) = targets.iter().find(|target| target.is_of_another_source(&self.source_name)) {
+            return self.refuse_or_skip(target.name, unless.as_deref()).await;
+        }
         let fetched = source::fetch(self.context, self.object, unless.as_deref(), &mut self.facts).await?;
         let source = match fetched {
             Fetched::Found(source) => source,
-            // An earlier round wrote some of the outputs, and another task the others.
-            Fetched::NotModified if !self.facts.outputs.is_empty() => return Ok(Round::Finished(Status::Written)),
-            Fetched::NotModified => return Ok(Round::Finished(Status::Skipped(SkipReason::Unchanged))),
+            Fetched::NotModified => return Ok(self.up_to_date()),
             Fetched::FolderMarker => return Ok(Round::Finished(Status::Skipped(SkipReason::FolderMarker))),
+            Fetched::OwnOutput => return Ok(Round::Finished(Status::Skipped(SkipReason::OwnOutput))),
         };
         if self.context.config.existing == Existing::Skip {
             targets.retain(|target| !target.is_made_of(&source.version));
+            if targets.is_empty() {
+                return Ok(self.up_to_date());
+            }
         }
         let made = self.make(source, &targets).await?;
         self.write(targets, made).await
+    }
+
+    /// All outputs are those of the source: an earlier round wrote some of them, or none.
+    fn up_to_date(&self) -> Round {
+        let is_written = !self.facts.outputs.is_empty();
+        Round::Finished(if is_written { Status::Written } else { Status::Skipped(SkipReason::Unchanged) })
+    }
+
+    /// The end of a record whose output was made of another source. If both have the same contents (one bucket may have
+    /// two names), the output is right.
+    async fn refuse_or_skip(&mut self, name: &OutputName, unless: Option<&str>) -> Result<Round, RecordError> {
+        if let Some(etag) = unless
+            && source::has_etag(self.context, self.object, etag, &mut self.facts).await?
+        {
+            return Ok(self.up_to_date());
+        }
+        let why = format!(
+            "the output \"{}\" was made of another source; use another DEST_PREFIX for one of the two, or delete the \
+             output if that source is gone",
+            one_line(name.key.as_str())
+        );
+        Err(RecordError::new(FailReason::InvalidEntry, why))
     }
 
     /// The heads of all outputs.
@@ -176,30 +217,34 @@ impl<S: Store> Record<'_, S> {
         let writes = join_all(writes.collect::<Vec<_>>()).await;
         add(&mut self.facts.put, start.elapsed());
         let mut has_raced = false;
-        let mut has_replaced = false;
         for written in writes {
             let PutEnd { key, written, denied } = written?;
             match (written, denied) {
                 // Without the right to list, the head of an output that did not exist yet was denied. The next round
-                // can read it; if that head is denied as well, the role may not read outputs.
-                (Written::Raced, Some(denied)) if self.raced_unseen.contains(key) => return Err(denied.into()),
+                // can read it, unless it was deleted again; if heads are denied time after time, the role may not
+                // read outputs.
+                (Written::Raced, Some(denied)) if self.is_unseen_again(key) => return Err(denied.into()),
                 (Written::Raced, denied) => {
                     has_raced = true;
                     self.raced_unseen.extend(denied.map(|_| key.clone()));
                 }
-                (Written::Created | Written::Replaced, _) => {
-                    has_replaced |= written == Written::Replaced;
+                (Written::Done, _) => {
                     if !self.facts.outputs.iter().any(|written| written == key.as_str()) {
                         self.facts.outputs.push(key.as_str().to_owned());
                     }
                 }
             }
         }
-        // An ETag is a hash of the contents. If the source was changed and changed back meanwhile, the output that was
-        // replaced looked as it had before, but was of a newer source than this one.
-        let has_raced = has_raced
-            || (has_replaced && source::has_changed(self.context, self.object, &version, &mut self.facts).await?);
+        // A condition that held does not prove that nobody wrote a newer output meanwhile. That output may have been
+        // deleted. It may have been of other contents that were changed back: an ETag is a hash of them. Or the store
+        // takes the header and ignores it. So the source itself has to tell.
+        let has_raced = has_raced || source::has_changed(self.context, self.object, &version, &mut self.facts).await?;
         Ok(if has_raced { Round::Raced } else { Round::Finished(Status::Written) })
+    }
+
+    /// Whether this key was in the way in so many rounds, each time unseen, that the role may not see it.
+    fn is_unseen_again(&self, key: &ObjectKey) -> bool {
+        self.raced_unseen.iter().filter(|unseen| *unseen == key).count() + 1 >= MAX_UNSEEN
     }
 
     async fn put<'n>(&self, target: Target<'n>, bytes: Vec<u8>, version: &Version) -> Result<PutEnd<'n>, StoreError> {
@@ -214,6 +259,7 @@ impl<S: Store> Record<'_, S> {
                 source_etag: version.etag.clone(),
                 source_version_id: version.id.clone(),
                 spec: name.spec.clone(),
+                source: self.source_name.clone(),
             },
         };
         let written = self.context.store.put(output, &condition).await?;
@@ -227,6 +273,11 @@ impl Target<'_> {
     fn source_etag(&self) -> Option<&str> {
         let head = self.head.as_ref()?;
         head.source_etag.as_deref().filter(|etag| !etag.is_empty() && head.spec.as_deref() == Some(&self.name.spec))
+    }
+
+    /// Whether the output in this place is known to be of a source with another name.
+    fn is_of_another_source(&self, source_name: &str) -> bool {
+        self.head.as_ref().and_then(|head| head.source.as_deref()).is_some_and(|source| source != source_name)
     }
 
     fn is_made_of(&self, version: &Version) -> bool {

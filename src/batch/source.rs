@@ -15,6 +15,8 @@ use crate::store::{Download, Fetched, Store, StoreError};
 
 /// Attempts to download a source, if the download breaks off.
 const MAX_DOWNLOADS: u32 = 3;
+/// The room that is taken for a file of which the event does not tell the size: a photo of some 4 megapixels.
+const USUAL_BYTES: u64 = 1 << 20;
 
 /// A source's file, and the room that it takes.
 struct File {
@@ -47,12 +49,17 @@ pub(super) async fn fetch<S: Store>(
     unless: Option<&str>,
     facts: &mut Facts,
 ) -> Result<Fetched<Source>, RecordError> {
-    let mut whole_budget = None;
+    let mut room = Room::Guess(match unless {
+        // It probably has not changed, and then there is no body.
+        Some(_) => 0,
+        None => object.size_bytes.unwrap_or(USUAL_BYTES),
+    });
     loop {
-        let File { bytes, permit, version } = match download(context, object, unless, whole_budget, facts).await? {
+        let File { bytes, permit, version } = match download(context, object, unless, room, facts).await? {
             Fetched::Found(file) => file,
             Fetched::NotModified => return Ok(Fetched::NotModified),
             Fetched::FolderMarker => return Ok(Fetched::FolderMarker),
+            Fetched::OwnOutput => return Ok(Fetched::OwnOutput),
         };
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let (bytes, plan) = plan(context, bytes, facts).await?;
@@ -61,7 +68,7 @@ pub(super) async fn fetch<S: Store>(
             PixelPermit::Granted(permit) => return Ok(Fetched::Found(Source { bytes, plan, permit, version })),
             PixelPermit::OnlyAlone => {
                 drop(bytes);
-                whole_budget = Some(context.budget.whole_budget().await);
+                room = Room::Whole(context.budget.whole_budget().await);
             }
         }
     }
@@ -79,14 +86,33 @@ pub(super) async fn has_changed<S: Store>(
         tracing::warn!("{object} has no ETag: a source that changes while it is read may leave the older output");
         return Ok(false);
     }
-    let start = Instant::now();
-    let fetched = context.store.get(&object.bucket, &object.key, Some(&version.etag)).await;
-    add(&mut facts.get, start.elapsed());
-    match fetched {
-        Ok(Fetched::Found(_) | Fetched::FolderMarker) => Ok(true),
-        Ok(Fetched::NotModified) | Err(StoreError::NotFound(_)) => Ok(false),
+    match look(context, object, &version.etag, facts).await {
+        Ok(is_same) => Ok(!is_same),
+        Err(StoreError::NotFound(_)) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether the source has this `ETag` now.
+pub(super) async fn has_etag<S: Store>(
+    context: &Context<'_, S>,
+    object: &SourceObject,
+    etag: &str,
+    facts: &mut Facts,
+) -> Result<bool, RecordError> {
+    Ok(look(context, object, etag, facts).await?)
+}
+
+async fn look<S: Store>(
+    context: &Context<'_, S>,
+    object: &SourceObject,
+    etag: &str,
+    facts: &mut Facts,
+) -> Result<bool, StoreError> {
+    let start = Instant::now();
+    let fetched = context.store.get(&object.bucket, &object.key, Some(etag)).await;
+    add(&mut facts.get, start.elapsed());
+    Ok(matches!(fetched?, Fetched::NotModified))
 }
 
 /// Fails if the source is larger than `MAX_SOURCE_BYTES`.
@@ -104,16 +130,29 @@ pub(super) fn add(total: &mut Option<Duration>, spent: Duration) {
     *total = Some(total.unwrap_or_default() + spent);
 }
 
-/// The source's file. A download that breaks off is repeated. It waits for room, unless `given` is that room.
+/// The room of a download. It is taken before the request, so that no answer waits to be read.
+enum Room {
+    /// For a file of about so many bytes, still to be taken.
+    Guess(u64),
+    /// The whole budget.
+    Whole(Permit),
+}
+
+/// The source's file. A download that breaks off is repeated. So is one whose guess was too little room.
 async fn download<S: Store>(
     context: &Context<'_, S>,
     object: &SourceObject,
     unless: Option<&str>,
-    mut given: Option<Permit>,
+    mut room: Room,
     facts: &mut Facts,
 ) -> Result<Fetched<File>, RecordError> {
+    let budget = context.budget;
     let mut attempt = 1;
     loop {
+        let (permit, has_whole_budget) = match room {
+            Room::Guess(bytes) => (budget.permit_for_file(bytes).await, false),
+            Room::Whole(permit) => (permit, true),
+        };
         let start = Instant::now();
         let fetched = context.store.get(&object.bucket, &object.key, unless).await;
         add(&mut facts.get, start.elapsed());
@@ -124,26 +163,50 @@ async fn download<S: Store>(
                 facts.source_bytes = Some(0);
                 return Ok(Fetched::FolderMarker);
             }
+            Fetched::OwnOutput => return Ok(Fetched::OwnOutput),
         };
         let length = download.length_bytes();
-        facts.source_bytes = Some(length);
-        check_bytes(context, length)?;
-        let version = Version { etag: download.etag().to_owned(), id: download.version_id().map(str::to_owned) };
-        let permit = match given.take() {
-            Some(permit) => permit,
-            None => context.budget.permit_for_file(length).await.map_err(RecordError::too_many_bytes)?,
+        facts.source_bytes = length;
+        if let Some(length) = length {
+            check_bytes(context, length)?;
+        }
+        let permit = match length {
+            _ if has_whole_budget => permit,
+            Some(length) => {
+                if let Some(permit) = budget.fit(permit, length).map_err(RecordError::too_many_bytes)? {
+                    permit
+                } else {
+                    room = Room::Guess(length);
+                    continue;
+                }
+            }
+            None => {
+                drop((download, permit));
+                room = Room::Whole(budget.whole_budget().await);
+                continue;
+            }
         };
+        let most_bytes = context.config.limits.source_bytes.min(budget.growing_bytes());
+        let version = Version { etag: download.etag().to_owned(), id: download.version_id().map(str::to_owned) };
         let start = Instant::now();
-        let bytes = download.bytes().await;
+        let bytes = download.bytes(length.unwrap_or(most_bytes)).await;
         add(&mut facts.get, start.elapsed());
         match bytes {
-            Ok(bytes) => return Ok(Fetched::Found(File { bytes, permit, version })),
+            Ok(bytes) => {
+                let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                facts.source_bytes = Some(length);
+                let permit = if has_whole_budget { permit } else { permit.without_request(length) };
+                return Ok(Fetched::Found(File { bytes, permit, version }));
+            }
             Err(StoreError::BrokenDownload(why)) if attempt < MAX_DOWNLOADS => {
                 tracing::info!("{object}: {why}; downloading again");
             }
             Err(error) => return Err(error.into()),
         }
-        drop(permit);
+        room = match length {
+            Some(length) if !has_whole_budget => Room::Guess(length),
+            _ => Room::Whole(permit),
+        };
         pause(context.random, attempt).await;
         attempt += 1;
     }

@@ -26,8 +26,10 @@ pub struct Summary {
     handed_back: u64,
     source_bytes: u64,
     broken_profiles: u64,
-    unfinished: u64,
     failed_for_good: u64,
+    /// Failures that no queue took: those that are worth retrying, and the others.
+    left_to_retry: u64,
+    left_failed: u64,
 }
 
 /// The exit codes of the contract.
@@ -73,19 +75,24 @@ impl Summary {
             Status::Failed { reason, .. } => {
                 self.failed += 1;
                 if reason.is_worth_retrying() {
-                    self.unfinished += 1;
+                    self.left_to_retry += 1;
                 } else {
-                    self.failed_for_good += 1;
+                    self.left_failed += 1;
                 }
             }
         }
+    }
+
+    /// Counts an outcome that was added before as failed for good: it is not worth retrying, or was tried often enough.
+    pub const fn fail_for_good(&mut self) {
+        self.failed_for_good += 1;
     }
 
     /// Marks an outcome that was added before as handed back, so that the exit code ignores it.
     pub fn hand_back(&mut self, outcome: &Outcome) {
         if let Status::Failed { reason, .. } = &outcome.status {
             self.handed_back += 1;
-            let count = if reason.is_worth_retrying() { &mut self.unfinished } else { &mut self.failed_for_good };
+            let count = if reason.is_worth_retrying() { &mut self.left_to_retry } else { &mut self.left_failed };
             *count = count.saturating_sub(1);
         }
     }
@@ -93,9 +100,9 @@ impl Summary {
     /// The exit code: work that is worth retrying counts more than records that failed for good.
     #[must_use]
     pub const fn exit(&self) -> Exit {
-        if self.unfinished > 0 {
+        if self.left_to_retry > 0 {
             Exit::Retry
-        } else if self.failed_for_good > 0 {
+        } else if self.left_failed > 0 {
             Exit::Failed
         } else {
             Exit::Done
@@ -117,6 +124,7 @@ impl Summary {
                         metric("written", "Count"),
                         metric("skipped", "Count"),
                         metric("failed", "Count"),
+                        metric("failed_for_good", "Count"),
                         metric("handed_back", "Count"),
                         metric("broken_profiles", "Count"),
                         metric("source_bytes", "Bytes"),
@@ -128,6 +136,7 @@ impl Summary {
             "written": self.written,
             "skipped": self.skipped,
             "failed": self.failed,
+            "failed_for_good": self.failed_for_good,
             "handed_back": self.handed_back,
             "broken_profiles": self.broken_profiles,
             "source_bytes": self.source_bytes,

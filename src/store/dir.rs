@@ -1,6 +1,6 @@
 //! Folders as buckets: `PATH/<bucket>/<key>`, for trying it without AWS.
 //!
-//! The metadata of S3 lies in sidecars, `PATH/.pixpipe/<bucket>/<key>.json`, with the `ETag` of the file that each
+//! The metadata of S3 lies in sidecars, `PATH/.pixpipe/<bucket>/<key>/.json`, with the `ETag` of the file that each
 //! belongs to: a sidecar of another file is ignored. Files appear by renaming, under a lock of the bucket, so no
 //! partial file is ever visible, and of two writers one sees the other.
 
@@ -17,6 +17,9 @@ use crate::one_line::one_line;
 
 /// Holds sidecars, locks and files that are not complete yet.
 const OWN_FOLDER: &str = ".pixpipe";
+/// A sidecar's name. It lies in a folder that is named as its object: since that is a file, no other object's name can
+/// go on from there.
+const SIDECAR: &str = ".json";
 /// The limit of the common Linux file systems on a name, less room for the endings that are put behind it.
 const MAX_NAME_BYTES: usize = 240;
 
@@ -32,6 +35,7 @@ pub(crate) struct OpenFile {
     file: File,
     etag: String,
     length_bytes: u64,
+    is_output: bool,
 }
 
 /// The metadata of an output.
@@ -42,6 +46,7 @@ struct Sidecar {
     source_etag: String,
     source_version_id: Option<String>,
     spec: String,
+    source: String,
 }
 
 impl DirStore {
@@ -56,9 +61,7 @@ impl DirStore {
     }
 
     fn sidecar_path(&self, bucket: &BucketName, key: &ObjectKey) -> Result<PathBuf, StoreError> {
-        let mut path = below(&self.root.join(OWN_FOLDER), bucket, key)?.into_os_string();
-        path.push(".json");
-        Ok(path.into())
+        Ok(below(&self.root.join(OWN_FOLDER), bucket, key)?.join(SIDECAR))
     }
 
     fn read_head(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<OutputHead>, StoreError> {
@@ -69,15 +72,20 @@ impl DirStore {
             Err(error) => return Err(refusal(&path, &error)),
         };
         let etag = etag(&metadata);
-        // If the sidecar is missing or unreadable, the output is made again.
-        let sidecar = fs::read(self.sidecar_path(bucket, key)?).ok();
-        let sidecar = sidecar.and_then(|json| serde_json::from_slice::<Sidecar>(&json).ok());
-        let sidecar = sidecar.filter(|sidecar| sidecar.etag == etag);
-        Ok(Some(OutputHead {
-            etag,
-            source_etag: sidecar.as_ref().map(|sidecar| sidecar.source_etag.clone()),
-            spec: sidecar.map(|sidecar| sidecar.spec),
+        Ok(Some(match self.sidecar(bucket, key, &etag)? {
+            Some(Sidecar { source_etag, spec, source, .. }) => {
+                OutputHead { etag, source_etag: Some(source_etag), spec: Some(spec), source: Some(source) }
+            }
+            None => OutputHead { etag, source_etag: None, spec: None, source: None },
         }))
+    }
+
+    /// The metadata of the file with this `ETag`; `None` if there are none, or they cannot be read: the output is then
+    /// made again.
+    fn sidecar(&self, bucket: &BucketName, key: &ObjectKey, etag: &str) -> Result<Option<Sidecar>, StoreError> {
+        let json = fs::read(self.sidecar_path(bucket, key)?).ok();
+        let sidecar = json.and_then(|json| serde_json::from_slice::<Sidecar>(&json).ok());
+        Ok(sidecar.filter(|sidecar| sidecar.etag == etag))
     }
 
     /// Writes to a file beside the others, then renames it into place if the condition still holds.
@@ -108,13 +116,13 @@ impl DirStore {
         write_file(&pending, &output.bytes).map_err(at(&pending))?;
         let etag = etag(&fs::metadata(&pending).map_err(at(&pending))?);
         fs::rename(&pending, &path).map_err(at(&path))?;
-        let Origin { source_etag, source_version_id, spec } = output.origin.clone();
+        let Origin { source_etag, source_version_id, spec, source } = output.origin.clone();
         let content_type = output.content_type.to_owned();
-        let sidecar = Sidecar { etag, content_type, source_etag, source_version_id, spec };
+        let sidecar = Sidecar { etag, content_type, source_etag, source_version_id, spec, source };
         let json = serde_json::to_vec(&sidecar).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         write_file(&pending, &json).map_err(at(&pending))?;
         fs::rename(&pending, &sidecar_path).map_err(at(&sidecar_path))?;
-        Ok(condition.met())
+        Ok(Written::Done)
     }
 }
 
@@ -184,11 +192,15 @@ impl Download for OpenFile {
         None
     }
 
-    fn length_bytes(&self) -> u64 {
-        self.length_bytes
+    fn length_bytes(&self) -> Option<u64> {
+        Some(self.length_bytes)
     }
 
-    async fn bytes(self) -> Result<Vec<u8>, StoreError> {
+    fn is_output(&self) -> bool {
+        self.is_output
+    }
+
+    async fn bytes(self, _limit_bytes: u64) -> Result<Vec<u8>, StoreError> {
         let broken = |error: io::Error| StoreError::BrokenDownload(error.to_string());
         let mut bytes = Vec::new();
         (&self.file).take(self.length_bytes).read_to_end(&mut bytes).map_err(broken)?;
@@ -214,16 +226,19 @@ impl Store for DirStore {
         unless: Option<&str>,
     ) -> Result<Fetched<OpenFile>, StoreError> {
         let path = self.object_path(bucket, key)?;
-        let file = File::open(&path).map_err(|error| refusal(&path, &error))?;
-        let metadata = file.metadata().map_err(|error| refusal(&path, &error))?;
-        if !metadata.is_file() {
+        let refuse = |error: io::Error| refusal(&path, &error);
+        // Before it is opened: opening a pipe waits for its writer.
+        if !fs::metadata(&path).map_err(refuse)?.is_file() {
             return Err(StoreError::InvalidKey(format!("{} is not a file", path.display())));
         }
+        let file = File::open(&path).map_err(refuse)?;
+        let metadata = file.metadata().map_err(refuse)?;
         let etag = etag(&metadata);
         if unless == Some(etag.as_str()) {
             return Ok(Fetched::NotModified);
         }
-        Ok(Fetched::new(key, OpenFile { file, etag, length_bytes: metadata.len() }))
+        let is_output = self.sidecar(bucket, key, &etag)?.is_some();
+        Ok(Fetched::new(key, OpenFile { file, etag, length_bytes: metadata.len(), is_output }))
     }
 
     async fn put(&self, output: Output, condition: &Condition) -> Result<Written, StoreError> {
@@ -264,15 +279,21 @@ mod tests {
             key: key.clone(),
             bytes: vec![byte],
             content_type: "image/jpeg",
-            origin: Origin { source_etag: format!("e{byte}"), source_version_id: None, spec: "s".into() },
+            origin: Origin {
+                source_etag: format!("e{byte}"),
+                source_version_id: None,
+                spec: "s".into(),
+                source: "n".into(),
+            },
         };
         assert_eq!(store.read_head(&bucket, &key), Ok(None));
-        assert_eq!(store.write(&output(1), &Condition::Absent), Ok(Written::Created));
+        assert_eq!(store.write(&output(1), &Condition::Absent), Ok(Written::Done));
         assert_eq!(store.write(&output(2), &Condition::Absent), Ok(Written::Raced));
         let head = store.read_head(&bucket, &key).expect("readable").expect("there");
-        assert_eq!((head.source_etag.as_deref(), head.spec.as_deref()), (Some("e1"), Some("s")));
+        let OutputHead { source_etag, spec, source, .. } = &head;
+        assert_eq!([source_etag, spec, source].map(Option::as_deref), [Some("e1"), Some("s"), Some("n")]);
         let unchanged = Condition::Unchanged(head.etag.clone());
-        assert_eq!(store.write(&output(3), &unchanged), Ok(Written::Replaced));
+        assert_eq!(store.write(&output(3), &unchanged), Ok(Written::Done));
         assert_eq!(store.write(&output(4), &unchanged), Ok(Written::Raced));
         assert_eq!(fs::read(root.path().join("out/a/b.jpg")).expect("there"), [3]);
         fs::write(root.path().join("out/a/b.jpg"), [9, 9]).expect("writable");

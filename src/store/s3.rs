@@ -75,7 +75,7 @@ fn is_aws(endpoint: Option<&str>) -> bool {
 #[derive(Debug)]
 pub(crate) struct Answer {
     etag: String,
-    length_bytes: u64,
+    length_bytes: Option<u64>,
     /// Whether the SDK compares the body with a checksum of the whole object.
     is_checked: bool,
     /// Whether the `ETag` stands for more than these very bytes.
@@ -98,7 +98,7 @@ impl Answer {
             || output.e_tag().is_some_and(|etag| etag.contains('-'));
         Self {
             etag: unquoted(output.e_tag().unwrap_or_default()).to_owned(),
-            length_bytes: output.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or(0),
+            length_bytes: output.content_length().and_then(|length| u64::try_from(length).ok()),
             is_checked: has_checksum && !is_composite,
             is_weak: output.e_tag().is_some_and(|etag| etag.starts_with("W/")),
             output,
@@ -124,31 +124,44 @@ impl Download for Answer {
         self.output.version_id().filter(|version| *version != "null")
     }
 
-    fn length_bytes(&self) -> u64 {
+    fn length_bytes(&self) -> Option<u64> {
         self.length_bytes
     }
 
-    async fn bytes(mut self) -> Result<Vec<u8>, StoreError> {
-        let deadline = wire::BASE_DOWNLOAD + Duration::from_secs(self.length_bytes / wire::SLOWEST_BYTES_PER_SECOND);
+    fn is_output(&self) -> bool {
+        let has = |name: &str| self.output.metadata().is_some_and(|all| all.contains_key(name));
+        has("spec") && has("source-etag")
+    }
+
+    async fn bytes(mut self, limit_bytes: u64) -> Result<Vec<u8>, StoreError> {
+        let most_bytes = self.length_bytes.unwrap_or(limit_bytes);
+        let deadline = wire::BASE_DOWNLOAD + Duration::from_secs(most_bytes / wire::SLOWEST_BYTES_PER_SECOND);
         let expected_md5 = if self.is_checked { None } else { self.md5() };
         let mut body = std::mem::take(&mut self.output.body);
         let read = async {
-            let mut bytes = Vec::with_capacity(usize::try_from(self.length_bytes).unwrap_or(0));
+            let capacity = self.length_bytes.and_then(|length| usize::try_from(length).ok());
+            let mut bytes = Vec::with_capacity(capacity.unwrap_or(0));
             loop {
                 match tokio::time::timeout(wire::STALL, body.try_next()).await {
-                    Err(_) => return Err(format!("no data received for {} s", wire::STALL.as_secs())),
-                    Ok(Err(error)) => return Err(DisplayErrorContext(error).to_string()),
+                    Err(_) => {
+                        let why = format!("no data received for {} s", wire::STALL.as_secs());
+                        return Err(StoreError::BrokenDownload(why));
+                    }
+                    Ok(Err(error)) => return Err(StoreError::BrokenDownload(DisplayErrorContext(error).to_string())),
                     Ok(Ok(Some(chunk))) => bytes.extend_from_slice(&chunk),
                     Ok(Ok(None)) => return Ok(bytes),
                 }
+                if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit_bytes {
+                    return Err(StoreError::TooLarge { limit_bytes });
+                }
             }
         };
-        let bytes = tokio::time::timeout(deadline, read)
-            .await
-            .unwrap_or_else(|_| Err(format!("{} bytes took longer than {} s", self.length_bytes, deadline.as_secs())))
-            .map_err(StoreError::BrokenDownload)?;
-        if u64::try_from(bytes.len()) != Ok(self.length_bytes) {
-            let (actual, expected) = (bytes.len(), self.length_bytes);
+        let bytes = tokio::time::timeout(deadline, read).await.unwrap_or_else(|_| {
+            let why = format!("the download took longer than {} s", deadline.as_secs());
+            Err(StoreError::BrokenDownload(why))
+        })?;
+        let actual = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if let Some(expected) = self.length_bytes.filter(|expected| *expected != actual) {
             return Err(StoreError::BrokenDownload(format!("received {actual} of {expected} bytes")));
         }
         if let Some(expected) = expected_md5 {
@@ -174,6 +187,7 @@ impl Store for S3Store {
                     etag: head.e_tag().unwrap_or_default().to_owned(),
                     source_etag: metadata("source-etag"),
                     spec: metadata("spec"),
+                    source: metadata("source"),
                 }))
             }
             // HEAD has no body, hence no code: a missing bucket shows when the output is written.
@@ -226,11 +240,9 @@ impl Store for S3Store {
                 Condition::Unchanged(etag) => request().if_match(etag),
             };
             match conditional.customize().config_override(uploading()).send().await {
-                Ok(_) => return Ok(condition.met()),
+                Ok(_) => return Ok(Written::Done),
                 Err(error) if status(&error) == Some(501) => {
-                    tracing::warn!(
-                        "{place}: this store has no conditional writes; racing events can leave old outputs"
-                    );
+                    tracing::warn!("{place}: this store has no conditional writes; it is written to without them");
                     self.unconditional.set(true);
                 }
                 Err(error) if is_race(&error, condition) => return Ok(Written::Raced),
@@ -238,7 +250,7 @@ impl Store for S3Store {
             }
         }
         match request().customize().config_override(uploading()).send().await {
-            Ok(_) => Ok(Written::Replaced),
+            Ok(_) => Ok(Written::Done),
             Err(error) => Err(refusal(&error, &place)),
         }
     }
@@ -249,6 +261,7 @@ fn metadata(origin: &Origin) -> HashMap<String, String> {
         ("source-etag", Some(&origin.source_etag)),
         ("source-version-id", origin.source_version_id.as_ref()),
         ("spec", Some(&origin.spec)),
+        ("source", Some(&origin.source)),
     ];
     pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone()))).collect()
 }

@@ -95,6 +95,32 @@ fn a_file_that_spins_is_abandoned_at_the_limit_of_cpu_time() {
 }
 
 #[test]
+fn after_a_file_that_spins_the_task_ends_and_the_others_count_as_not_tried() {
+    let server = with_poison("spin");
+    let batch = json!(["s3://src/b-poison.jpg", "s3://src/a.jpg", "s3://src/c.jpg"]);
+    let finished = run(&server, 0).env("CONCURRENCY", "1").batch(&batch).run().expect_code(0);
+    assert_eq!(text(&finished.record("b-poison.jpg"), "reason"), "corrupt");
+    let mut others: Vec<_> = server.take_messages("retry");
+    others.sort_by_key(|message| message["Records"][0]["s3"]["object"]["key"].to_string());
+    let not_tried = json!({"attempts": 0, "reason": "interrupted"});
+    for (message, key) in others.iter().zip(["a.jpg", "c.jpg"]) {
+        assert_eq!(message["Records"][0]["s3"]["object"]["key"], key);
+        assert_eq!(message["Records"][0]["pixpipe"], not_tried);
+    }
+    assert_eq!((others.len(), server.take_messages("failed").len()), (2, 1));
+}
+
+#[test]
+fn without_threads_to_be_had_the_same_work_is_worth_retrying() {
+    let server = with_poison("none");
+    let batch = json!(["s3://src/a.jpg"]);
+    for threads in 1..=3 {
+        let finished = run(&server, 0).batch(&batch).limit_threads(threads).run().expect_code(75);
+        assert!(finished.stderr.contains("thread"), "{threads} threads: {}", finished.stderr);
+    }
+}
+
+#[test]
 fn without_queues_the_exit_code_reports_the_failed_record() {
     let server = with_poison("crash");
     let run = run(&server, 1).without("RETRY_QUEUE_URL").without("FAILED_QUEUE_URL");

@@ -61,6 +61,12 @@ impl Counts {
         *self.0.entry(kind).or_default() += 1;
     }
 
+    fn add_if(&mut self, condition: bool, kind: &'static str) {
+        if condition {
+            self.count(kind);
+        }
+    }
+
     fn add(&mut self, other: &Self) {
         for (kind, times) in &other.0 {
             *self.0.entry(kind).or_default() += times;

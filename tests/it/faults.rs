@@ -64,8 +64,8 @@ impl Fixture {
         finished
     }
 
-    fn requests_to_source(&self) -> usize {
-        self.server.requests_of(&Method::GET, "src", TARGET.0).len()
+    fn downloads(&self) -> usize {
+        self.server.downloads_of("src", TARGET.0)
     }
 }
 
@@ -112,7 +112,7 @@ fn a_source_that_fails_twice_is_read_on_the_third_attempt() {
         let fixture = Fixture::new(Checksums::Crc64Nvme);
         fixture.server.fault(source(), Times::First(2), fault.clone());
         fixture.assert_written();
-        assert_eq!(fixture.requests_to_source(), 3);
+        assert_eq!(fixture.downloads(), 3);
     });
 }
 
@@ -123,7 +123,7 @@ fn a_source_that_always_fails_is_unavailable() {
         fixture.server.fault(source(), Times::Always, fault.clone());
         let finished = fixture.assert_failed("store-unavailable", 75);
         assert!(!text(&finished.record(TARGET.0), "detail").is_empty(), "the detail is empty");
-        let requests = fixture.requests_to_source();
+        let requests = fixture.downloads();
         assert!((2..=20).contains(&requests), "{requests} requests: not retried, or without a limit");
     });
 }
@@ -158,12 +158,28 @@ fn wrong_bytes_are_detected_by_each_kind_of_checksum() {
 }
 
 #[test]
+fn a_source_whose_length_is_not_told_is_read_to_its_end() {
+    let fixture = Fixture::new(Checksums::None);
+    fixture.server.fault(source(), Times::Always, Fault::Chunked);
+    fixture.assert_written();
+
+    let fixture = Fixture::new(Checksums::None);
+    fixture.server.fault(source(), Times::Always, Fault::Chunked);
+    let limit = fixture.server.object("src", TARGET.0).bytes.len() - 1;
+    let batch = entries(&[("src", TARGET.0)]);
+    let run = run(&fixture.server).env("MAX_SOURCE_BYTES", &limit.to_string()).batch(&batch);
+    let finished = run.run().expect_code(1);
+    assert_eq!(finished.outcome(TARGET.0), outcome("failed", "too-many-bytes"));
+    assert!(text(&finished.record(TARGET.0), "detail").contains(&limit.to_string()), "{}", finished.stdout);
+}
+
+#[test]
 fn a_source_that_once_stalls_or_trickles_is_read_again() {
     each(&SLOW_DOWNLOADS, |fault| {
         let fixture = Fixture::new(Checksums::Crc64Nvme);
         fixture.server.fault(source(), Times::First(1), fault.clone());
         fixture.assert_written();
-        assert_eq!(fixture.requests_to_source(), 2);
+        assert_eq!(fixture.downloads(), 2);
     });
 }
 
@@ -238,7 +254,7 @@ fn a_source_that_may_not_be_read_is_access_denied_and_not_retried() {
     let fixture = Fixture::new(Checksums::Crc64Nvme);
     fixture.server.fault(source(), Times::Always, Fault::Answer(403, "AccessDenied"));
     fixture.assert_failed("access-denied", 1);
-    assert_eq!(fixture.requests_to_source(), 1);
+    assert_eq!(fixture.downloads(), 1);
 }
 
 #[test]
@@ -302,7 +318,7 @@ fn an_absent_key_is_not_found_and_not_retried() {
     let fixture = Fixture::new(Checksums::Crc64Nvme);
     fixture.server.delete("src", TARGET.0);
     fixture.assert_failed("not-found", 1);
-    assert_eq!(fixture.requests_to_source(), 1);
+    assert_eq!(fixture.downloads(), 1);
 }
 
 #[test]

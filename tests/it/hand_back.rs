@@ -81,6 +81,8 @@ fn the_exit_code_is_right_with_and_without_each_queue() {
         let finished = run.run().expect_code(code);
         assert_eq!(finished.summary()["handed_back"], handed_back, "{keys:?} without {missing:?}");
         assert_eq!(finished.summary()["exit_code"], code);
+        // One attempt of three: what is worth retrying has not failed for good.
+        assert_eq!(finished.summary()["failed_for_good"], u64::from(keys.contains(&bad)), "{keys:?}");
         let expected = |key, queue, reason| {
             let is_sent = keys.contains(&key) && missing != Some(queue);
             if is_sent { one(key, reason, 1) } else { vec![] }
@@ -99,7 +101,8 @@ fn at_the_last_attempt_a_record_goes_to_the_failed_queue_from_which_it_can_be_la
             "s3": {"bucket": {"name": "src"}, "object": {"key": "b.jpg"}},
             "pixpipe": {"attempts": attempt - 1, "reason": "conflict"},
         }]});
-        run(&server, &[]).batch(&message).run().expect_code(0);
+        let finished = run(&server, &[]).batch(&message).run().expect_code(0);
+        assert_eq!(finished.summary()["failed_for_good"], u64::from(queue == "failed"), "attempt {attempt}");
         assert_eq!(take_records(&server, queue), one("b.jpg", "conflict", attempt), "attempt {attempt}");
     }
     server.clear_faults();
@@ -209,18 +212,71 @@ fn if_the_grace_ends_during_a_write_the_record_is_handed_back_and_no_partial_out
 }
 
 #[test]
-fn a_signal_while_handing_back_changes_nothing() {
+fn a_signal_while_handing_back_leaves_it_the_grace_and_a_second_one_ends_it() {
     for signals in [1, 2] {
         let server = with_photos();
         let (running, gate) = interrupt(&server, run(&server, &["a.jpg", TRUNCATED]), faults::queues());
-        for _ in 1..signals {
+        running.wait_for_diagnostic("left for handing back");
+        if signals == 2 {
             running.signal(Signal::TERM);
+            let finished = running.finish().expect_code(1);
+            assert_eq!(finished.summary()["handed_back"], 0);
+            assert!(finished.stderr.contains("handing back ends"), "{}", finished.stderr);
+            gate.open();
+        } else {
+            gate.open();
+            let finished: Finished = running.finish().expect_code(0);
+            assert_eq!(finished.summary()["handed_back"], 1);
+            assert_eq!(take_records(&server, "failed"), one(TRUNCATED, "truncated", 1));
         }
-        gate.open();
-        let finished: Finished = running.finish().expect_code(0);
-        assert_eq!(finished.summary()["handed_back"], 1);
-        assert_eq!(take_records(&server, "failed"), one(TRUNCATED, "truncated", 1));
     }
+}
+
+/// Keys that are not there, in several requests' worth of messages.
+fn absent_keys() -> Vec<String> {
+    (0..60).map(|number| format!("absent-{number:02}.jpg")).collect()
+}
+
+#[test]
+fn several_requests_hand_back_at_the_same_time() {
+    let server = with_photos();
+    let keys = absent_keys();
+    let gate = Gate::closed();
+    server.fault(faults::queues(), Times::Always, Fault::Hold(gate.clone()));
+    let running = run(&server, &keys.iter().map(String::as_str).collect::<Vec<_>>()).start();
+    // Each of the six holds ten messages, and none is answered before all have come.
+    gate.wait_for(6);
+    gate.open();
+    let finished = running.finish().expect_code(0);
+    assert_eq!(finished.summary()["handed_back"], 60);
+    assert_eq!(take_records(&server, "failed").len(), 60);
+}
+
+#[test]
+fn a_queue_that_does_not_answer_is_given_up_and_the_other_one_is_not() {
+    let server = with_photos();
+    lose_every_write(&server, "b.jpg");
+    // Of both queues: the SDK's three attempts of each of the eight requests that are under way at a time.
+    let keys: Vec<String> = (0..300).map(|number| format!("absent-{number}.jpg")).collect();
+    let mut keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    keys.push("b.jpg");
+    server.fault(faults::queues(), Times::Always, Fault::Stall);
+    let finished = run(&server, &keys).run().expect_code(75);
+    assert_eq!(finished.summary()["handed_back"], 0);
+    assert!(finished.stderr.contains("the queue did not answer before"), "{}", finished.stderr);
+    let requests = server.requests_of(&hyper::Method::POST, "", "").len();
+    assert!(requests <= (8 + 1) * 3, "{requests} requests to two queues that do not answer");
+}
+
+#[test]
+fn with_a_queue_that_does_not_answer_a_task_that_was_asked_to_end_does_so() {
+    let server = with_photos();
+    server.fault(faults::queues(), Times::Always, Fault::Stall);
+    let run = run(&server, &PHOTOS).env("GRACE_SECONDS", "1");
+    let (running, gate) = interrupt(&server, run, faults::under(Method::GET, "src", ""));
+    let finished = running.finish().expect_code(75);
+    gate.open();
+    assert!(finished.stderr.contains("there was no time left"), "{}", finished.stderr);
 }
 
 #[test]
@@ -250,7 +306,11 @@ fn connections_are_reused_and_credentials_are_fetched_once() {
     assert_eq!(finished.summary()["handed_back"], 1);
     assert_eq!(container.connections(), 1, "credentials are fetched once");
     let requests = server.requests();
-    assert_eq!(requests.len(), 4 * 2 + 3 + 1, "HEAD and GET for each record, PUT for three, one message");
+    assert_eq!(
+        requests.len(),
+        4 * 2 + 3 * 2 + 1,
+        "HEAD and GET for each record, PUT and a look for three, one message"
+    );
     // The SDK reuses a connection only for requests with the same time limits. Reads, writes and queues have different
     // ones.
     assert_eq!(server.connections(), 3, "one for reads, one for writes, one for the queue");

@@ -4,6 +4,10 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use pixpipe_test_support::photos;
+use pixpipe_test_support::run::{Pixpipe, entries};
+use pixpipe_test_support::s3::Upload;
+use pixpipe_test_support::server::S3Server;
 use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
 
 /// A JPEG of 6000 × 4000 pixels of a realistic file size: waves with some noise.
@@ -127,4 +131,28 @@ fn a_retried_record_has_the_memory_that_it_had() {
         }
     }
     assert!(is_written(enough, 1), "{enough} MiB were enough for the first attempt");
+}
+
+/// The limit holds for what is on its way as well: requests that are open, and bytes that nobody has read yet.
+#[test]
+fn a_thousand_objects_in_flight_fit_into_128_mebibytes() {
+    const LIMIT_BYTES: u64 = 128 << 20;
+    let server = S3Server::with_buckets();
+    // A photo with bytes behind it, as some cameras write them: large, and quickly decoded.
+    let mut photo = photos::jpeg(640, 480, 1);
+    photo.resize(3_000_000, 0);
+    let keys: Vec<String> = (0..300).map(|number| format!("{number}.jpg")).collect();
+    for key in &keys {
+        server.put("src", key, Upload::of(photo.as_slice()));
+    }
+    let finished = Pixpipe::with_s3(server.endpoint())
+        .env("CONCURRENCY", "1024")
+        .env("MEMORY_LIMIT_BYTES", &LIMIT_BYTES.to_string())
+        .batch(&entries(&keys.iter().map(|key| ("src", key.as_str())).collect::<Vec<_>>()))
+        .run()
+        .expect_code(0);
+    assert_eq!(finished.summary()["written"], 300);
+    let peak_bytes = finished.peak_bytes;
+    assert!(peak_bytes > 16 << 20, "the peak of {peak_bytes} bytes was not measured");
+    assert!(peak_bytes <= LIMIT_BYTES, "{peak_bytes} bytes were resident, the limit is {LIMIT_BYTES}");
 }

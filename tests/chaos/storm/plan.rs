@@ -37,7 +37,7 @@ impl Batch {
             2 => faults::under(Method::PUT, "dest", ""),
             _ => faults::get("src", &key),
         };
-        let fault = match self.rng.u8(..60) {
+        let fault = match self.rng.u8(..64) {
             0..10 => Fault::Answer(503, "SlowDown"),
             10..15 => Fault::Answer(500, "InternalError"),
             15..22 => Fault::Reset,
@@ -47,6 +47,7 @@ impl Batch {
             45..51 => Fault::FlipBit,
             51 => Fault::TrickleBody,
             52 => Fault::Stall,
+            60..64 => Fault::Answer(400, "ExpiredToken"),
             _ => Fault::Answer(412, "PreconditionFailed"),
         };
         // Only a GET has a body to damage, and only a PUT can be answered with 412.
@@ -57,6 +58,26 @@ impl Batch {
         };
         self.server.fault(target, Times::First(self.rng.usize(1..5)), fault);
         self.counts.count("faults of the store");
+    }
+
+    /// Plans up to two outputs that somebody deletes, to have them made again: the event of each comes again as well.
+    pub(super) fn plan_deletions(&mut self) -> Vec<DeferredAction> {
+        (0..self.rng.usize(..3)).map(|_| self.plan_deletion()).collect()
+    }
+
+    fn plan_deletion(&mut self) -> DeferredAction {
+        let source = &self.sources[self.rng.usize(..OBJECTS)];
+        let output = output_key(SIZES[self.rng.usize(..SIZES.len())], &source.key);
+        let (event, events) = (event(&source.key, &mut self.rng), Arc::clone(&self.new_events));
+        let memory = self.server.memory();
+        let deletion = DeferredAction::new(move || {
+            memory.delete("dest", &output);
+            events.lock().unwrap().push(event);
+        });
+        let hook = deletion.clone();
+        self.server.after_requests(self.rng.usize(1..100), move || hook.run());
+        self.counts.count("outputs deleted");
+        deletion
     }
 
     /// Plans up to three overwritten sources. The event of each waits for the next launch, or starts a side task.

@@ -1,5 +1,6 @@
 //! The run of one batch: launch after launch, until no work is left.
 
+use std::io::{PipeReader, PipeWriter, Write as _};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 
@@ -99,13 +100,23 @@ impl Batch {
         if with_faults {
             self.plan_faults();
             uploads = self.plan_uploads();
+            uploads.extend(self.plan_deletions());
             self.plan_signals(&process);
         }
-        let running = task(self.server.endpoint())
+        let may_not_list = with_faults && self.rng.u8(..4) == 0;
+        self.server.hide_absence(may_not_list);
+        self.counts.add_if(may_not_list, "launches without the right to list");
+        let run = task(self.server.endpoint())
             .env("GRACE_SECONDS", ["0", "1", "60"][self.rng.usize(..3)])
             .env("CONCURRENCY", ["1", "3", "16"][self.rng.usize(..3)])
-            .batch(&Value::from(work))
-            .start();
+            .batch(&Value::from(work));
+        let is_unread = with_faults && self.rng.u8(..20) == 0;
+        self.counts.add_if(is_unread, "launches whose log nobody reads");
+        let unread = is_unread.then(full_pipe);
+        let running = match &unread {
+            Some((_, pipe)) => run.stdout(pipe.try_clone().expect("a pipe can be cloned")).start(),
+            None => run.start(),
+        };
         process.set(running.pid()).expect("the process id is set once");
         let finished = running.finish();
         // Signals that are still planned have no receiver any more; uploads that are still planned happen now.
@@ -123,6 +134,13 @@ impl Batch {
         }
         finished.code != Some(0)
     }
+}
+
+/// A pipe that nobody reads, and that holds as much as it can: 64 KiB (pipe(7)).
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe can be made");
+    writer.write_all(&vec![b'\n'; 64 << 10]).expect("a pipe holds 64 KiB");
+    (reader, writer)
 }
 
 /// A task with both queues, still without a batch.

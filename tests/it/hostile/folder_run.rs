@@ -92,5 +92,5 @@ fn watch(mut child: Child) -> (Finished, u64) {
         std::thread::sleep(Duration::from_millis(1));
     };
     let [stdout, stderr] = [stdout, stderr].map(|thread| thread.join().expect("a pipe can be read"));
-    (Finished { code: status.code(), stdout, stderr }, peak_bytes)
+    (Finished { code: status.code(), stdout, stderr, peak_bytes }, peak_bytes)
 }

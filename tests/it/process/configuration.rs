@@ -24,6 +24,7 @@ fn all_faults_of_the_environment_are_reported_together_with_received_and_accepte
         ("MEMORY_LIMIT_BYTES", "512M", "bytes"),
         ("CONCURRENCY", "none", "1"),
         ("GRACE_SECONDS", "soon", "0"),
+        ("TIME_LIMIT_SECONDS", "0", "1"),
         ("STORE", "ftp://x", "dir:"),
         ("SKIP_UNCHANGED", "perhaps", "false"),
         ("LOG_FORMAT", "xml", "text"),

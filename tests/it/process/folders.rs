@@ -95,3 +95,26 @@ fn a_key_or_bucket_that_leads_out_of_the_folders_fails_only_its_own_record() {
         assert_eq!(folders.protected(), before, "{bucket:?} {key:?}");
     }
 }
+
+#[test]
+fn a_key_that_is_a_pipe_is_refused_and_not_waited_for() {
+    let folders = Folders::new();
+    let pipe = folders.root().join("src/pipe.png");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("Linux has mkfifo");
+    assert!(made.success());
+    let finished = folders.run().batch(&entries(&[("src", "pipe.png"), ("src", "a.png")])).run().expect_code(1);
+    assert_eq!(finished.outcome("pipe.png"), outcome("failed", "invalid-entry"));
+    assert_eq!(finished.outcome("a.png"), outcome("written", ""));
+}
+
+#[test]
+fn no_key_is_in_the_way_of_the_metadata_of_another() {
+    let folders = Folders::new();
+    let keys = ["x.jpg", "x.jpg.json/y.jpg", "x.jpg.json.jpg"];
+    for (key, seed) in keys.into_iter().zip(1..) {
+        folders.put(key, &photos::jpeg(64, 48, seed));
+    }
+    let run = || folders.run().batch(&entries(&keys.map(|key| ("src", key)))).run().expect_code(0);
+    assert_eq!(with_status(&run().records(), "written").len(), 3);
+    assert_eq!(with_status(&run().records(), "skipped").len(), 3);
+}

@@ -4,7 +4,10 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use rustix::process::Signal;
+
 use pixpipe_test_support::emf;
+use pixpipe_test_support::faults::{self, Fault, Gate, Times};
 use pixpipe_test_support::photos;
 use pixpipe_test_support::run::{Pixpipe, SECRET_ACCESS_KEY, SESSION_TOKEN, entries, outcome, outputs, text};
 use pixpipe_test_support::s3::Upload;
@@ -142,6 +145,58 @@ fn a_closed_or_full_standard_output_changes_neither_the_work_nor_the_exit_code()
     let folders = Folders::new();
     folders.run().stdout(full()).run().expect_code(0);
     assert_eq!(folders.written().len(), 1);
+}
+
+/// A batch whose lines do not fit into a pipe.
+fn long_batch() -> Value {
+    (0..400).map(|number| json!({"bucket": "src", "key": format!("{number}/{}", "absent/".repeat(15))})).collect()
+}
+
+#[test]
+fn a_reader_that_does_not_read_stops_neither_the_work_nor_handing_back() {
+    let server = S3Server::with_buckets();
+    server.put("src", "a.jpg", Upload::of(photos::jpeg(64, 48, 1)));
+    let mut batch = long_batch();
+    batch.as_array_mut().expect("it is an array").push(json!("s3://src/a.jpg"));
+    for stream in ["standard output", "standard error"] {
+        let (unread, pipe) = std::io::pipe().expect("a pipe can be created");
+        let run = Pixpipe::with_s3(server.endpoint()).with_queues().env("SIZES", "32").batch(&batch);
+        let run = match stream {
+            "standard output" => run.stdout(pipe),
+            _ => run.env("RUST_LOG", "debug").stderr(pipe),
+        };
+        let finished = run.run().expect_code(0);
+        drop(unread);
+        assert_eq!(server.take_messages("failed").len(), 400, "{stream}");
+        assert_eq!(server.keys("dest"), ["32x32/a.jpg"]);
+        let is_told = finished.stderr.contains("lines of the log are missing");
+        assert_eq!(is_told, stream == "standard output", "{}", finished.stderr);
+        server.delete("dest", "32x32/a.jpg");
+    }
+}
+
+#[test]
+fn a_reader_that_does_not_read_stops_no_signal() {
+    let server = S3Server::with_buckets();
+    let mut batch = long_batch();
+    let held = "z.jpg";
+    batch.as_array_mut().expect("it is an array").push(json!({"bucket": "src", "key": held}));
+    let gate = Gate::closed();
+    server.fault(faults::get("src", held), Times::Always, Fault::Hold(gate.clone()));
+    let (unread, pipe) = std::io::pipe().expect("a pipe can be created");
+    let running = Pixpipe::with_s3(server.endpoint())
+        .with_queues()
+        .env("SIZES", "32")
+        .env("GRACE_SECONDS", "0")
+        .batch(&batch)
+        .stdout(pipe)
+        .start();
+    gate.wait_for(1);
+    running.signal(Signal::TERM);
+    running.finish().expect_code(0);
+    gate.open();
+    drop(unread);
+    assert_eq!(server.take_messages("failed").len() + server.take_messages("retry").len(), 401);
 }
 
 #[test]

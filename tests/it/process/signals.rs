@@ -113,3 +113,28 @@ fn a_signal_during_the_last_write_still_counts_it_as_written() {
     let finished = running.finish().expect_code(0);
     assert_eq!(finished.outcome("a.jpg"), outcome("written", ""));
 }
+
+#[test]
+fn at_the_time_limit_a_task_ends_as_after_a_signal() {
+    let server = S3Server::with_buckets();
+    for (key, seed) in INTERRUPTED_KEYS.into_iter().zip(1..) {
+        server.put("src", key, Upload::of(photos::jpeg(64, 48, seed)));
+    }
+    let gate = Gate::closed();
+    server.fault(faults::under(hyper::Method::GET, "src", ""), Times::Always, Fault::Hold(gate.clone()));
+    let finished = Pixpipe::with_s3(server.endpoint())
+        .with_queues()
+        .env("SIZES", "32")
+        .env("CONCURRENCY", "2")
+        .env("TIME_LIMIT_SECONDS", "1")
+        .env("GRACE_SECONDS", "0")
+        .batch(&entries(&INTERRUPTED_KEYS.map(|key| ("src", key))))
+        .run()
+        .expect_code(0);
+    gate.open();
+    for key in INTERRUPTED_KEYS {
+        assert_eq!(finished.outcome(key), outcome("failed", "interrupted"));
+    }
+    assert!(finished.stderr.contains("TIME_LIMIT_SECONDS"), "{}", finished.stderr);
+    assert_eq!(server.take_messages("retry").len(), INTERRUPTED_KEYS.len());
+}

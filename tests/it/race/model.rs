@@ -28,18 +28,22 @@ use super::schedule::{Every, Schedule};
 /// Contents of the source: a grey level. Equal contents have equal `ETag`s, as in S3.
 type Contents = u8;
 
+/// The bucket of the other source of a scenario with two, and what it holds.
+const OTHER_BUCKET: &str = "other";
+const OTHER_CONTENTS: Contents = 200;
+
 /// A fault in the store of a scenario.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flaw {
     None,
-    /// Writes whatever the condition says.
+    /// Writes whatever the condition says, and answers as if it had held: stores without conditional writes do.
     IgnoresConditions,
-    /// Does not tell that a write replaced something.
-    HidesReplacements,
-    /// Knows no conditional writes and says so, as a store that answers 501.
-    KnowsNoConditions,
+    /// The same, and tells a task that has written that the source is what it was, whatever it is.
+    HidesChangesAfterWrites,
     /// Answers 403 to the head of an output that does not exist, as S3 does without the right to list.
     DeniesAbsence,
+    /// Gives the source no `ETag`.
+    HasNoEtags,
 }
 
 /// One race.
@@ -51,6 +55,10 @@ pub(super) struct Scenario {
     pub(super) made_of: Option<Contents>,
     /// The tasks that the event of the first upload starts, late or twice; each later upload starts one.
     pub(super) late_events: usize,
+    /// How often somebody deletes all outputs.
+    pub(super) deletions: usize,
+    /// Whether every second task has another source, whose outputs have the same keys.
+    pub(super) collide: bool,
     pub(super) flaw: Flaw,
 }
 
@@ -83,6 +91,7 @@ impl World {
 struct Seen {
     task: usize,
     world: Rc<World>,
+    has_written: Cell<bool>,
 }
 
 impl Seen {
@@ -106,10 +115,13 @@ impl Download for Bytes {
     fn version_id(&self) -> Option<&str> {
         None
     }
-    fn length_bytes(&self) -> u64 {
-        bmp(self.0).len() as u64
+    fn length_bytes(&self) -> Option<u64> {
+        Some(bmp(self.0).len() as u64)
     }
-    async fn bytes(self) -> Result<Vec<u8>, StoreError> {
+    fn is_output(&self) -> bool {
+        false
+    }
+    async fn bytes(self, _limit_bytes: u64) -> Result<Vec<u8>, StoreError> {
         Ok(bmp(self.0))
     }
 }
@@ -128,14 +140,26 @@ impl Store for Seen {
             etag: World::etag(&output.bytes),
             source_etag: Some(output.origin.source_etag.clone()),
             spec: Some(output.origin.spec.clone()),
+            source: Some(output.origin.source.clone()),
         }))
     }
 
-    async fn get(&self, _: &BucketName, _: &ObjectKey, unless: Option<&str>) -> Result<Fetched<Bytes>, StoreError> {
+    async fn get(
+        &self,
+        bucket: &BucketName,
+        _: &ObjectKey,
+        unless: Option<&str>,
+    ) -> Result<Fetched<Bytes>, StoreError> {
         self.turn().await;
-        let contents = self.world.source.get();
-        let etag = World::etag(&[contents]);
-        Ok(if unless == Some(&etag) { Fetched::NotModified } else { Fetched::Found(Bytes(contents, etag)) })
+        let contents = if bucket.as_str() == OTHER_BUCKET { OTHER_CONTENTS } else { self.world.source.get() };
+        let flaw = self.world.flaw;
+        let etag = if flaw == Flaw::HasNoEtags { String::new() } else { World::etag(&[contents]) };
+        let is_hidden = flaw == Flaw::HidesChangesAfterWrites && self.has_written.get();
+        Ok(if unless.is_some_and(|unless| is_hidden || unless == etag) {
+            Fetched::NotModified
+        } else {
+            Fetched::Found(Bytes(contents, etag))
+        })
     }
 
     async fn put(&self, output: Output, condition: &Condition) -> Result<Written, StoreError> {
@@ -146,16 +170,12 @@ impl Store for Seen {
             Condition::Absent => there.is_none(),
             Condition::Unchanged(etag) => there.as_ref() == Some(etag),
         };
-        let flaw = self.world.flaw;
-        if !holds && !matches!(flaw, Flaw::IgnoresConditions | Flaw::KnowsNoConditions) {
+        if !holds && !matches!(self.world.flaw, Flaw::IgnoresConditions | Flaw::HidesChangesAfterWrites) {
             return Ok(Written::Raced);
         }
         outputs.insert(output.key.as_str().to_owned(), output);
-        Ok(match flaw {
-            Flaw::HidesReplacements => Written::Created,
-            Flaw::KnowsNoConditions => Written::Replaced,
-            Flaw::None | Flaw::IgnoresConditions | Flaw::DeniesAbsence => condition.met(),
-        })
+        self.has_written.set(true);
+        Ok(Written::Done)
     }
 }
 
@@ -188,19 +208,19 @@ impl Tools {
     }
 
     /// One task with one record.
-    async fn task(&self, world: Rc<World>, number: usize) -> Outcome {
+    async fn task(&self, world: Rc<World>, number: usize, bucket: &str) -> Outcome {
         let random = RefCell::new(fastrand::Rng::with_seed(0));
         let context = Context {
-            store: &Seen { task: number, world },
+            store: &Seen { task: number, world, has_written: Cell::new(false) },
             config: &self.config,
-            machine: Machine { threads: 1, concurrency: 1, memory_bytes: 1 << 30 },
+            machine: Machine { threads: 1, concurrency: 1, requests: 8, memory_bytes: 1 << 30 },
             spec: Arc::new(self.config.spec.clone()),
             pool: &self.pool,
             budget: &self.budget,
             child_program: None,
             random: &random,
         };
-        let entries = event::parse(r#""s3://src/photo""#, None).expect("a batch");
+        let entries = event::parse(&format!("\"s3://{bucket}/photo\""), None).expect("a batch");
         let mut signals = Signals::install().expect("handlers can be installed");
         let mut outcomes = Vec::new();
         batch::run(&context, entries, &mut signals, |outcome| outcomes.push(outcome)).await;
@@ -235,44 +255,60 @@ impl Scenario {
         let mut started = 0;
         let mut start = |tasks: &mut FuturesUnordered<_>| {
             let (number, world) = (started, Rc::clone(&world));
+            let bucket = if self.collide && number % 2 == 1 { OTHER_BUCKET } else { "src" };
             started += 1;
-            tasks.push(async move { tools.task(world, number).await });
+            tasks.push(async move { tools.task(world, number, bucket).await });
         };
         for _ in 0..self.late_events {
             start(&mut tasks);
         }
-        let mut conflicts = 0;
+        let (mut deletions, mut is_deleted_last) = (self.deletions, false);
+        let mut ends = Ends::default();
         loop {
-            until_all_wait(&mut tasks, &world, &mut conflicts).await;
+            until_all_wait(&mut tasks, &world, &mut ends).await;
             let calls = world.waiting.borrow().len();
-            let options = calls + usize::from(uploads.len() > 0);
+            let uploads_left = usize::from(uploads.len() > 0);
+            // Nobody deletes when nothing else can happen any more.
+            let deletions_left = usize::from(deletions > 0 && calls + uploads_left > 0);
+            let options = calls + uploads_left + deletions_left;
             if options == 0 {
                 break;
             }
             let choice = schedule.choose(options);
             if choice < calls {
                 world.give_turn(choice);
-            } else if let Some(contents) = uploads.next() {
+            } else if choice < calls + uploads_left
+                && let Some(contents) = uploads.next()
+            {
                 world.source.set(*contents);
                 start(&mut tasks);
+            } else {
+                deletions -= 1;
+                is_deleted_last = true;
+                world.outputs.borrow_mut().clear();
             }
         }
         drop(tasks);
-        for _ in 0..conflicts {
+        for _ in 0..ends.conflicts {
             self.run_alone(tools, &world).await; // handed back, and tried again
         }
         let newest = *self.uploads.last().expect("there is one");
         let outputs = world.outputs.borrow();
-        assert_eq!(outputs.len(), self.sizes.split(',').count());
+        let made = outputs.len();
+        assert!(made == self.sizes.split(',').count() || is_deleted_last, "{made} outputs");
+        if self.collide || ends.refused > 0 {
+            let refused = ends.refused;
+            return (!self.collide || refused != 1).then(|| format!("{refused} tasks were refused"));
+        }
         let old = outputs.iter().find(|(_, output)| output.bytes.last() != Some(&newest));
         old.map(|(key, output)| format!("{key} is of {:?}, the source holds {newest}", output.bytes.last()))
     }
 
     /// A task that nobody races with.
     async fn run_alone(&self, tools: &Tools, world: &Rc<World>) {
-        let mut task = FuturesUnordered::from_iter([tools.task(Rc::clone(world), 0)]);
+        let mut task = FuturesUnordered::from_iter([tools.task(Rc::clone(world), 0, "src")]);
         while !task.is_empty() {
-            until_all_wait(&mut task, world, &mut 0).await;
+            until_all_wait(&mut task, world, &mut Ends::default()).await;
             if !task.is_empty() {
                 world.give_turn(0);
             }
@@ -293,12 +329,16 @@ impl Scenario {
     }
 }
 
-/// Lets the tasks run until each of them waits for its turn or is done; counts the conflicts among their ends.
-async fn until_all_wait(
-    tasks: &mut FuturesUnordered<impl Future<Output = Outcome>>,
-    world: &World,
-    conflicts: &mut usize,
-) {
+/// The ends of tasks that wrote no output.
+#[derive(Default)]
+struct Ends {
+    conflicts: usize,
+    /// Their outputs are those of another source.
+    refused: usize,
+}
+
+/// Lets the tasks run until each of them waits for its turn or is done; counts how they end.
+async fn until_all_wait(tasks: &mut FuturesUnordered<impl Future<Output = Outcome>>, world: &World, ends: &mut Ends) {
     loop {
         let mut waiting: Vec<usize> = world.waiting.borrow().iter().map(|(task, _)| *task).collect();
         waiting.sort_unstable();
@@ -309,7 +349,8 @@ async fn until_all_wait(
         tokio::select! {
             biased;
             Some(outcome) = tasks.next() => match outcome.status {
-                Status::Failed { reason: FailReason::Conflict, .. } => *conflicts += 1,
+                Status::Failed { reason: FailReason::Conflict, .. } => ends.conflicts += 1,
+                Status::Failed { reason: FailReason::InvalidEntry, .. } => ends.refused += 1,
                 Status::Failed { reason, detail } => panic!("{reason:?}: {detail}"),
                 Status::Written | Status::Skipped(_) => {}
             },

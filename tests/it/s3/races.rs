@@ -5,7 +5,7 @@ use hyper::Method;
 use pixpipe_test_support::faults::{self, Fault, Gate, Times};
 use pixpipe_test_support::photos;
 use pixpipe_test_support::run::{outcome, outputs, text};
-use pixpipe_test_support::s3::{Upload, md5_hex};
+use pixpipe_test_support::s3::{Condition, Upload, md5_hex};
 
 use super::{small_run, source_etag, with_one_photo, writes};
 
@@ -121,4 +121,18 @@ fn two_programs_at_once_leave_one_whole_output() {
     outcomes.sort();
     assert_eq!(outcomes, [outcome("skipped", "unchanged"), outcome("written", "")]);
     photos::decode_jpeg(&server.object("dest", "32x32/a.jpg").bytes);
+}
+
+#[test]
+fn a_new_output_of_a_source_that_changed_meanwhile_is_made_again() {
+    let server = with_one_photo();
+    let memory = server.memory();
+    // The newer output was there and was deleted: the condition of the write holds.
+    server.at_request(faults::put("dest", "32x32/a.jpg"), move || {
+        let newer = Upload::of(photos::jpeg(64, 48, 2)).into_object();
+        memory.put("src", "a.jpg", newer, &Condition::Always).expect("the bucket exists");
+    });
+    small_run(&server).run().expect_code(0);
+    let source = server.object("src", "a.jpg");
+    assert_eq!(server.object("dest", "32x32/a.jpg").metadata["source-etag"], source.etag);
 }

@@ -35,6 +35,8 @@ pub enum Fault {
     TrickleBody,
     /// A body with one bit flipped, the lowest of its middle byte. The headers are those of the intact body.
     FlipBit,
+    /// An intact body in chunks, without a `Content-Length`.
+    Chunked,
     /// A refusal of every second message of a request to a queue, as an error of the queue.
     RefuseHalf,
     /// A slow but intact upload: the server reads the request's body evenly over this time.
@@ -227,6 +229,11 @@ pub(crate) fn apply_fault(mut answer: Response<()>, body: &Bytes, fault: Option<
         Some(Fault::FlipBit) => (body.len(), whole(with_flipped_bit(body))),
         _ => (body.len(), whole(body.clone())),
     };
+    if matches!(fault, Some(Fault::Chunked)) {
+        answer.headers_mut().remove(header::CONTENT_LENGTH);
+        let chunks: Vec<_> = body.chunks(1000).map(|chunk| Ok(Frame::data(body.slice_ref(chunk)))).collect();
+        return answer.map(|()| StreamBody::new(stream::iter(chunks)).boxed_unsync());
+    }
     if !body.is_empty() {
         answer.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     }

@@ -94,13 +94,43 @@ impl Pixpipe {
         self
     }
 
+    /// Redirects standard error. The test then does not read it.
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.command.stderr(stderr);
+        self
+    }
+
     /// Limits the address space of this process and of each of its child processes.
     pub fn limit_address_space(self, kibibytes: u32) -> Self {
-        let mut limited = Command::new("sh");
-        limited.args(["-c", &format!("ulimit -v {kibibytes} && exec \"$0\"")]).arg(self.command.get_program());
-        limited.env_clear().envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self { command: limited }
+        self.under("sh", &["-c", &format!("ulimit -v {kibibytes} && exec \"$0\"")])
+    }
+
+    /// Limits the open files of this process and of each of its child processes.
+    pub fn limit_files(self, files: u32) -> Self {
+        self.under("sh", &["-c", &format!("ulimit -n {files} && exec \"$0\"")])
+    }
+
+    /// Limits the processes and threads of the user. Root has no limit, so it becomes a user who has no others.
+    pub fn limit_threads(self, threads: usize) -> Self {
+        let script = format!(
+            "if [ \"$(id -u)\" = 0 ]; then
+               folder=$(mktemp -d) && chmod 755 \"$folder\" && cp \"$0\" \"$folder/pixpipe\"
+               ulimit -u {threads} && exec setpriv --reuid=54321 --regid=54321 --clear-groups \"$folder/pixpipe\"
+             else
+               ulimit -u {threads} && exec \"$0\"
+             fi"
+        );
+        self.under("bash", &["-c", &script])
+    }
+
+    /// The same run as an argument of another program.
+    fn under(self, program: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).arg(self.command.get_program());
+        command.env_clear().env("PATH", "/usr/bin:/bin");
+        command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { command }
     }
 
     /// Runs the program and waits until it ends.
@@ -112,9 +142,10 @@ impl Pixpipe {
     pub fn start(mut self) -> Running {
         let started = Instant::now();
         let mut child = self.command.spawn().expect("the program that cargo has built can be started");
-        let stdout = child.stdout.take().map_or_else(OutputStream::redirected, OutputStream::collect);
-        let stderr = child.stderr.take().map_or_else(OutputStream::redirected, OutputStream::collect);
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a child has a process id");
+        let collect = |pipe| OutputStream::collect(pipe, pid);
+        let stdout = child.stdout.take().map_or_else(OutputStream::redirected, collect);
+        let stderr = child.stderr.take().map_or_else(OutputStream::redirected, |pipe| OutputStream::collect(pipe, pid));
         Running { pid, started, stdout, stderr, ended: wait_in_background(child), status: None }
     }
 }
@@ -166,7 +197,8 @@ impl Running {
         self.status = Some(status);
         self.stdout.wait_for_end();
         self.stderr.wait_for_end();
-        Finished { code: status.code(), stdout: self.stdout.text(), stderr: self.stderr.text() }
+        let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
+        Finished { code: status.code(), stdout, stderr, peak_bytes: self.stdout.peak_bytes() }
     }
 }
 
@@ -187,6 +219,8 @@ pub struct Finished {
     pub stdout: String,
     /// All of standard error.
     pub stderr: String,
+    /// The most memory that was resident by the last line of standard output; 0 if that was redirected.
+    pub peak_bytes: u64,
 }
 
 impl Finished {
@@ -291,22 +325,27 @@ struct OutputStream {
 struct Received {
     text: String,
     ended: bool,
+    peak_bytes: u64,
 }
 
 impl OutputStream {
     /// A stream that was redirected: empty and ended.
     fn redirected() -> Arc<Self> {
-        Arc::new(Self { received: Mutex::new(Received { text: String::new(), ended: true }), ..Self::default() })
+        Arc::new(Self { received: Mutex::new(Received { ended: true, ..Received::default() }), ..Self::default() })
     }
 
-    fn collect(pipe: impl Read + Send + 'static) -> Arc<Self> {
+    fn collect(pipe: impl Read + Send + 'static, pid: Pid) -> Arc<Self> {
         let stream = Arc::new(Self::default());
         let writer = Arc::clone(&stream);
         std::thread::spawn(move || {
             let mut pipe = BufReader::new(pipe);
             let mut line = Vec::new();
             while pipe.read_until(b'\n', &mut line).is_ok_and(|read_bytes| read_bytes > 0) {
-                writer.change(|received| received.text.push_str(&String::from_utf8_lossy(&line)));
+                let peak_bytes = peak_bytes(pid);
+                writer.change(|received| {
+                    received.text.push_str(&String::from_utf8_lossy(&line));
+                    received.peak_bytes = received.peak_bytes.max(peak_bytes);
+                });
                 line.clear();
             }
             writer.change(|received| received.ended = true);
@@ -323,6 +362,10 @@ impl OutputStream {
         self.received.lock().unwrap_or_else(PoisonError::into_inner).text.clone()
     }
 
+    fn peak_bytes(&self) -> u64 {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).peak_bytes
+    }
+
     /// Whether `text` was received before the stream ended and before the time limit.
     fn wait_for(&self, text: &str) -> bool {
         let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
@@ -337,6 +380,14 @@ impl OutputStream {
         let waited = self.changed.wait_timeout_while(received, TIME_LIMIT, |received| !received.ended);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+/// The high-water mark of a process's resident memory; 0 if it has ended.
+fn peak_bytes(pid: Pid) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
+    let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let mark = mark.and_then(|mark| mark.split_whitespace().next()?.parse::<u64>().ok());
+    mark.unwrap_or(0) * 1024
 }
 
 fn wait_in_background(mut child: Child) -> Receiver<ExitStatus> {

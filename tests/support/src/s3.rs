@@ -168,7 +168,7 @@ impl Memory {
     }
 
     /// Removes an object and all its versions.
-    pub(crate) fn delete(&self, bucket: &str, key: &str) {
+    pub fn delete(&self, bucket: &str, key: &str) {
         if let Some(bucket) = self.lock().buckets.get_mut(bucket) {
             bucket.objects.remove(key);
         }

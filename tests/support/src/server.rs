@@ -3,7 +3,8 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -60,7 +61,56 @@ struct Shared {
     faults: Faults,
     requests: Mutex<Vec<Request>>,
     connections: AtomicUsize,
+    downloads: Arc<Downloads>,
+    hides_absence: AtomicBool,
     hooks: Mutex<Vec<(When, Hook)>>,
+}
+
+/// GET requests whose answer is not sent to its end: now, and the most there ever were.
+#[derive(Default)]
+struct Downloads {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+/// The body of an answer to a GET: it counts until it is sent, or its receiver is gone.
+struct CountedBody {
+    body: Body,
+    downloads: Arc<Downloads>,
+}
+
+impl CountedBody {
+    fn new(body: Body, downloads: &Arc<Downloads>) -> Self {
+        let now = downloads.now.fetch_add(1, Ordering::Relaxed) + 1;
+        downloads.most.fetch_max(now, Ordering::Relaxed);
+        Self { body, downloads: Arc::clone(downloads) }
+    }
+}
+
+impl Drop for CountedBody {
+    fn drop(&mut self) {
+        self.downloads.now.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl hyper::body::Body for CountedBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, io::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// The moment at which a hook is called.
@@ -87,6 +137,8 @@ impl S3Server {
             faults: Faults::default(),
             requests: Mutex::default(),
             connections: AtomicUsize::new(0),
+            downloads: Arc::default(),
+            hides_absence: AtomicBool::new(false),
             hooks: Mutex::default(),
         });
 
@@ -183,6 +235,11 @@ impl S3Server {
         self.shared.queues.take(queue)
     }
 
+    /// Answers 403 to HEAD requests for what does not exist, as S3 does if the caller may not list the bucket.
+    pub fn hide_absence(&self, is_hidden: bool) {
+        self.shared.hides_absence.store(is_hidden, Ordering::Relaxed);
+    }
+
     /// Adds a fault to the script. If several match a request, the one added first is applied.
     pub fn fault(&self, target: Target, times: Times, fault: Fault) {
         self.shared.faults.add(target, times, fault);
@@ -205,9 +262,20 @@ impl S3Server {
         requests
     }
 
+    /// The logged downloads of one object: not the requests that only ask whether it has changed.
+    pub fn downloads_of(&self, bucket: &str, key: &str) -> usize {
+        let requests = self.requests_of(&Method::GET, bucket, key);
+        requests.iter().filter(|request| request.header("if-none-match").is_empty()).count()
+    }
+
     /// Number of connections since the start.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// The most GET requests that were being answered at the same time.
+    pub fn most_downloads_at_once(&self) -> usize {
+        self.shared.downloads.most.load(Ordering::Relaxed)
     }
 
     /// Empties the log of requests.
@@ -293,13 +361,21 @@ async fn answer(request: hyper::Request<Incoming>, shared: Arc<Shared>) -> io::R
     };
     let answer = shared.service.call(request).await;
     let answer = answer.map_err(|error| io::Error::other(format!("{error:?}")))?;
+    let is_absent = logged.method == Method::HEAD && answer.status() == StatusCode::NOT_FOUND;
+    if is_absent && shared.hides_absence.load(Ordering::Relaxed) {
+        return Ok(error_answer(403, "AccessDenied"));
+    }
     if matches!(fault, Some(Fault::LoseAnswer)) {
         return Err(io::Error::other("answer lost on purpose by the test"));
     }
     let (parts, body) = answer.into_parts();
     let body = body.collect().await.map_err(|error| io::Error::other(error.to_string()))?.to_bytes();
     let body = if parts.status == StatusCode::NOT_MODIFIED { Bytes::new() } else { body };
-    Ok(apply_fault(Response::from_parts(parts, ()), &body, fault.as_ref()))
+    let answer = apply_fault(Response::from_parts(parts, ()), &body, fault.as_ref());
+    if logged.method == Method::GET && !body.is_empty() {
+        return Ok(answer.map(|body| CountedBody::new(body, &shared.downloads).boxed_unsync()));
+    }
+    Ok(answer)
 }
 
 /// Reads the body evenly over `time`. The sender has to wait because its socket is full.
