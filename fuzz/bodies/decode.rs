@@ -1,9 +1,11 @@
-//! The fuzz target `decode`: properties of any bytes in the place of an image. Shared with the tests.
+//! The fuzz target `decode`: properties of any bytes in the place of an image. Shared with the tests. The module
+//! `counting` beside it must have the global allocator.
 //!
 //! An input starts with [`SETTINGS_BYTES`] bytes that choose the settings; the file follows.
 
 use std::sync::Arc;
 
+use super::counting::peak_of;
 use pixpipe_pixels::codec::Codecs;
 use pixpipe_pixels::geometry::{Fit, Size};
 use pixpipe_pixels::render::{Plan, Renderer};
@@ -15,6 +17,8 @@ pub(crate) const SETTINGS_BYTES: usize = 6;
 const MAX_PIXELS: u64 = 1 << 20;
 /// The limit of memory, as of admission: a source that needs more is not rendered.
 const MAX_MEMORY_BYTES: u64 = 256 << 20;
+/// The limit of memory for a header, which is read before anything is admitted.
+const MAX_HEADER_BYTES: u64 = 512 << 10;
 
 /// The end of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,14 +39,22 @@ pub(crate) enum Verdict {
 pub(crate) fn run(renderer: &mut Renderer, input: &[u8]) -> Result<Verdict, String> {
     let Some((settings, file)) = input.split_first_chunk() else { return Ok(Verdict::Refused) };
     let spec = Arc::new(spec(*settings));
-    let Ok(plan) = Plan::read(file, Arc::clone(&spec), MAX_PIXELS) else { return Ok(Verdict::Refused) };
+    let (plan, header_bytes) = peak_of(|| Plan::read(file, Arc::clone(&spec), MAX_PIXELS));
+    if header_bytes > MAX_HEADER_BYTES {
+        return Err(format!("the header took {header_bytes} bytes"));
+    }
+    let Ok(plan) = plan else { return Ok(Verdict::Refused) };
     if plan.header().size.pixels() > MAX_PIXELS {
         return Err(format!("{} pixels were accepted", plan.header().size));
     }
     if plan.memory_bytes() > MAX_MEMORY_BYTES {
         return Ok(Verdict::Refused);
     }
-    let files = match renderer.render(file, &plan, &spec.sizes) {
+    let (made, peak_bytes) = peak_of(|| renderer.render(file, &plan, &spec.sizes));
+    if peak_bytes > plan.memory_bytes() {
+        return Err(format!("{peak_bytes} bytes were taken, {} were planned", plan.memory_bytes()));
+    }
+    let files = match made {
         Ok(made) => made.files,
         Err(error) if error.to_string().is_empty() => return Err("refused without a reason".to_owned()),
         Err(_) => return Ok(Verdict::Refused),

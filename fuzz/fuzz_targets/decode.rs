@@ -6,8 +6,13 @@ use std::cell::RefCell;
 
 use pixpipe_pixels::render::Renderer;
 
+#[path = "../bodies/counting.rs"]
+mod counting;
 #[path = "../bodies/decode.rs"]
 mod body;
+
+#[global_allocator]
+static ALLOCATOR: counting::Counting = counting::Counting;
 
 thread_local! {
     /// One renderer for all inputs, as in the program: nothing that one file leaves in it may reach the next.

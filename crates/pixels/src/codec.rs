@@ -5,16 +5,19 @@
 
 mod bmp;
 mod cursor;
+mod excerpt;
 mod gif;
 mod jpeg;
 mod npy;
 mod png;
+mod profile;
 mod raster;
 mod tiff;
 mod webp;
 
 use std::ops::Range;
 
+pub(crate) use self::profile::Profile;
 use crate::buffer::Pixels;
 use crate::geometry::{DctScale, Orientation, Size};
 use crate::spec::Encoding;
@@ -123,7 +126,7 @@ pub struct Header {
     /// The orientation of the stored picture.
     pub orientation: Orientation,
     /// The embedded ICC profile.
-    pub(crate) icc_profile: Option<Vec<u8>>,
+    pub(crate) profile: Option<Profile>,
     /// Whether the file holds a single grey channel, so that its profile is a grey one.
     pub(crate) is_gray: bool,
     /// An upper bound of the memory that decoding takes besides the file.

@@ -12,6 +12,21 @@ use crate::buffer::{Channels, Pixels};
 #[error("the ICC profile is ignored: {0}")]
 pub(crate) struct BrokenProfile(String);
 
+impl BrokenProfile {
+    pub(crate) const fn new(reason: String) -> Self {
+        Self(reason)
+    }
+}
+
+/// The tags that a conversion to sRGB needs: colorants, curves, white point, adaptation, and the tables from the device.
+/// All others take memory for nothing. A text may even name one range of the profile any number of times.
+const NEEDED_TAGS: [&[u8; 4]; 14] = [
+    b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC", b"kTRC", b"wtpt", b"bkpt", b"chad", b"cicp", b"A2B0",
+    b"A2B1", b"A2B2",
+];
+/// The limit of tags in a profile; real ones have up to 30.
+const MAX_TAGS: usize = 256;
+
 /// A conversion from a profile's colours to sRGB, relative colorimetric, 8 bits.
 pub(crate) struct Conversion {
     transform: Arc<dyn TransformExecutor<u8> + Send + Sync>,
@@ -33,6 +48,12 @@ impl fmt::Debug for Conversion {
 }
 
 impl Conversion {
+    /// An upper bound of the memory that [`Conversion::parse`] takes for a profile of this length, the profile included.
+    /// The engine keeps three tables, and turns the one that it uses into floating point, four bytes for each.
+    pub(crate) fn memory_bytes(profile_bytes: usize) -> u64 {
+        u64::try_from(profile_bytes).unwrap_or(u64::MAX).saturating_mul(16).saturating_add(4 << 20)
+    }
+
     /// The conversion for pixels of `channels` that carry this profile; `None` if it changes no colour by more than one
     /// level, as with the many profiles that are sRGB. `is_gray`: the source has one channel, expanded to RGB.
     ///
@@ -40,7 +61,7 @@ impl Conversion {
     /// [`BrokenProfile`] if the profile cannot be read, or belongs to other channels.
     pub(crate) fn parse(profile: &[u8], channels: Channels, is_gray: bool) -> Result<Option<Self>, BrokenProfile> {
         let broken = |error: moxcms::CmsError| BrokenProfile(error.to_string());
-        let parsed = ColorProfile::new_from_slice(profile).map_err(broken)?;
+        let parsed = ColorProfile::new_from_slice(&without_other_tags(profile)?).map_err(broken)?;
         let device = match (parsed.color_space, channels) {
             (DataColorSpace::Gray, Channels::Rgb | Channels::Rgba) if is_gray => DeviceColors::Gray,
             (DataColorSpace::Rgb, Channels::Rgb | Channels::Rgba) => DeviceColors::Rgb,
@@ -115,6 +136,30 @@ impl Conversion {
         };
         Pixels::try_new(size, channels, converted).map_err(|error| BrokenProfile(error.to_string()))
     }
+}
+
+/// A copy of the profile in which all tags that are not needed are unknown ones.
+fn without_other_tags(profile: &[u8]) -> Result<Vec<u8>, BrokenProfile> {
+    /// ICC.1, 7.2 and 7.3: the header, the number of tags, then 12 bytes for each, the signature first.
+    const HEADER_BYTES: usize = 128;
+    const TAG_BYTES: usize = 12;
+    let mut copy = profile.to_vec();
+    let (_, table) =
+        copy.split_at_mut_checked(HEADER_BYTES).ok_or_else(|| BrokenProfile("it is too short".to_owned()))?;
+    let (count, tags) =
+        table.split_first_chunk_mut::<4>().ok_or_else(|| BrokenProfile("it is too short".to_owned()))?;
+    let count = usize::try_from(u32::from_be_bytes(*count)).unwrap_or(usize::MAX);
+    if count > MAX_TAGS {
+        return Err(BrokenProfile(format!("it has {count} tags; accepted are at most {MAX_TAGS}")));
+    }
+    for tag in tags.chunks_exact_mut(TAG_BYTES).take(count) {
+        if let Some(signature) = tag.first_chunk_mut::<4>()
+            && !NEEDED_TAGS.iter().any(|needed| *needed == signature)
+        {
+            *signature = [0; 4];
+        }
+    }
+    Ok(copy)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::buffer::{Channels, Pixels};
 use crate::codec::{CodecError, Codecs, Header};
-use crate::color::Conversion;
+use crate::color::{BrokenProfile, Conversion};
 use crate::geometry::{DctScale, Placement, Size, dct_scale, place};
 use crate::scale::{PassOrder, Precision, Resample, ScaleError, Scaler};
 use crate::spec::{Color, Decode, Spec};
@@ -120,6 +120,10 @@ impl Plan {
             let longest = u64::from(decoded.width().max(decoded.height()));
             longest.saturating_mul(u64::from(size.width().max(size.height()))).saturating_mul(4)
         });
+        let profile = match (&self.header.profile, self.spec.color) {
+            (Some(profile), Color::Srgb) => Conversion::memory_bytes(profile.max_bytes()),
+            _ => 0,
+        };
         // Each output is scaled, turned, converted, composited and encoded; the encoded ones are kept.
         let outputs: u64 = self.placements.iter().map(|(size, _)| size.pixels().saturating_mul(16)).sum();
         self.header
@@ -127,6 +131,7 @@ impl Plan {
             .at(self.scale, self.header.size)
             .saturating_add(Scaler::WORKING_BYTES)
             .saturating_add(between.max().unwrap_or(0))
+            .saturating_add(profile)
             .saturating_add(outputs)
     }
 }
@@ -175,7 +180,7 @@ impl Renderer {
 
         let start = Instant::now();
         let mut broken_profile = None;
-        let conversion = conversion(&plan.header, &decoded, plan.spec.color).unwrap_or_else(|reason| {
+        let conversion = conversion(bytes, &plan.header, &decoded, plan.spec.color).unwrap_or_else(|reason| {
             broken_profile = Some(reason);
             None
         });
@@ -225,10 +230,13 @@ impl Renderer {
 }
 
 /// The conversion to sRGB, if there is a profile and it is to be applied; the text says why it cannot be.
-fn conversion(header: &Header, decoded: &Pixels, color: Color) -> Result<Option<Conversion>, String> {
-    match (&header.icc_profile, color) {
+fn conversion(file: &[u8], header: &Header, decoded: &Pixels, color: Color) -> Result<Option<Conversion>, String> {
+    match (&header.profile, color) {
         (Some(profile), Color::Srgb) => {
-            Conversion::parse(profile, decoded.channels(), header.is_gray).map_err(|error| error.to_string())
+            let profile = profile.read(file).map_err(BrokenProfile::new);
+            let conversion =
+                profile.and_then(|profile| Conversion::parse(&profile, decoded.channels(), header.is_gray));
+            conversion.map_err(|error| error.to_string())
         }
         _ => Ok(None),
     }

@@ -7,11 +7,16 @@ use pixpipe_pixels::render::Renderer;
 
 #[path = "../../../fuzz/bodies/corpus.rs"]
 mod corpus;
+#[path = "../../../fuzz/bodies/counting.rs"]
+mod counting;
 #[path = "../../../fuzz/bodies/decode.rs"]
 mod decode;
 
 use corpus::{MUTATIONS, corpus, expect_none, halves, keep, mutated, text_of};
 use decode::{SETTINGS_BYTES, Verdict};
+
+#[global_allocator]
+static ALLOCATOR: counting::Counting = counting::Counting;
 
 /// The results of running the target on one input after another. Only a panic replaces the renderer.
 struct Decoding {

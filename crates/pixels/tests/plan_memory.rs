@@ -1,80 +1,45 @@
 //! Rendering must never take more memory than `Plan::memory_bytes` promises, since admission counts on it. Every file
-//! of `testdata/images`, and larger pictures made here, are rendered under an allocator that counts.
+//! of `testdata/images` and of the fuzz corpus, the worst cases of each format, and larger pictures made here are
+//! rendered under an allocator that counts.
 //!
 //! The allocator is global, so this is a test binary of its own. libjpeg-turbo has an allocator of its own: its memory
-//! is read from the kernel.
+//! is read from the kernel, here for good files, and for the others in `tests/it/hostile`.
 #![allow(clippy::indexing_slicing, clippy::print_stderr, reason = "a test that panics has failed, and says why")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+#[path = "../../../fuzz/bodies/counting.rs"]
+mod counting;
+#[path = "../../../fuzz/bodies/corpus.rs"]
+#[expect(dead_code, reason = "the mutations are for another test")]
+mod fuzz;
+#[path = "hostile/files/mod.rs"]
+#[expect(dead_code, reason = "most of it is for other tests")]
+mod hostile;
+
+use counting::{Counting, peak_of};
+use hostile::worst::worst_cases;
 use image::{DynamicImage, ImageFormat, Rgba, RgbaImage};
 use pixpipe_pixels::geometry::{Fit, Size};
 use pixpipe_pixels::render::{Plan, RenderError, Renderer};
 use pixpipe_pixels::spec::{Decode, Encoding, Spec, Subsampling};
 
-/// An allocator that counts the bytes that are allocated now, and their maximum.
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-/// Held during a measurement, since the counters belong to the whole process.
-static MEASURING: Mutex<()> = Mutex::new(());
-
-fn add(bytes: usize) {
-    let now = NOW.fetch_add(bytes, Ordering::Relaxed) + bytes;
-    PEAK.fetch_max(now, Ordering::Relaxed);
-}
-
-#[expect(unsafe_code, reason = "the trait of allocators is unsafe; all calls are passed on unchanged")]
-// SAFETY: `System` keeps the trait's promises, and counting does not touch the memory.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        add(layout.size());
-        // SAFETY: the caller's promises are those of `System`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        add(layout.size());
-        // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // A block that moves exists twice for a moment; for one that grows in place, this counts too much.
-        add(new_size);
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.realloc(pointer, layout, new_size) }
-    }
-}
-
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The result of `work`, and the maximum of bytes that it held at once.
-fn peak_of<T>(work: impl FnOnce() -> T) -> (T, u64) {
-    let before = NOW.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    let result = work();
-    (result, (PEAK.load(Ordering::Relaxed) - before) as u64)
-}
+/// Held during a measurement of resident memory, which belongs to the whole process.
+static MEASURING: Mutex<()> = Mutex::new(());
 
 /// Waits until no other measurement is under way. A test that has failed does not stop the others.
 fn measuring() -> MutexGuard<'static, ()> {
     MEASURING.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Bytes in front of each input of the fuzz target `decode`.
+const SETTINGS_BYTES: usize = 6;
 
 fn size(width: u32, height: u32) -> Size {
     Size::new(width, height).expect("not zero")
@@ -175,20 +140,69 @@ fn large_pictures_take_no_more_than_their_plans_say() {
     expect_none(&found);
 }
 
-/// Headers are read before anything but the file itself is admitted.
+/// Headers are read before anything but the file itself is admitted, and a record that waits keeps its plan.
 #[test]
-fn a_header_takes_no_more_than_the_file() {
+fn a_header_takes_half_a_mebibyte_at_most_and_its_plan_a_few_kibibytes() {
     let _measuring = measuring();
     let spec = specs().remove(0);
     let mut found = Vec::new();
-    for (name, file) in all_images().into_iter().chain(large()) {
+    let (mut all, mut largest) = (all_images(), 0);
+    all.extend(large());
+    all.extend(corpus());
+    all.extend(worst_cases().into_iter().map(|bomb| (bomb.name.to_owned(), bomb.file)));
+    for (name, file) in all {
         let (plan, peak_bytes) = peak_of(|| read(&file, &spec));
-        plan.unwrap_or_else(|error| panic!("{name}: {error}"));
-        if peak_bytes > file.len() as u64 + (256 << 10) {
+        largest = largest.max(peak_bytes);
+        if peak_bytes > 512 << 10 {
             found.push(format!("{name}: {peak_bytes} bytes for the header of a file of {}", file.len()));
         }
+        let (_copy, kept_bytes) = peak_of(|| plan.ok().map(|plan| plan.clone()));
+        if kept_bytes > 16 << 10 {
+            found.push(format!("{name}: {kept_bytes} bytes for the plan of a file of {}", file.len()));
+        }
     }
+    eprintln!("the largest header takes {largest} bytes");
     expect_none(&found);
+}
+
+/// What cannot be decoded takes no more until it is refused.
+#[test]
+fn worst_cases_and_the_fuzz_corpus_take_no_more_than_their_plans_say() {
+    /// As of admission: what needs more is refused by its plan.
+    const MEMORY_BYTES: u64 = 1 << 30;
+    let _measuring = measuring();
+    let mut renderer = Renderer::try_new().expect("memory for the codecs");
+    let (mut found, mut tightest) = (Vec::new(), (0.0, String::new()));
+    let mut all = corpus();
+    all.extend(worst_cases().into_iter().map(|bomb| (bomb.name.to_owned(), bomb.file)));
+    for (name, file) in all {
+        for spec in &specs()[..2] {
+            let Ok(plan) = read(&file, spec) else { continue };
+            let promised_bytes = plan.memory_bytes();
+            if promised_bytes > MEMORY_BYTES {
+                continue;
+            }
+            let (outcome, peak_bytes) = peak_of(|| renderer.render(&file, &plan, &spec.sizes));
+            let end = outcome.map_or_else(|error| error.to_string(), |_| "rendered".to_owned());
+            let story = format!("{name}: {peak_bytes} of {promised_bytes} bytes ({end})");
+            if peak_bytes > promised_bytes {
+                found.push(story.clone());
+            }
+            #[expect(clippy::cast_precision_loss, reason = "a rough share, for people")]
+            let share = peak_bytes as f64 / promised_bytes as f64;
+            if share > tightest.0 {
+                tightest = (share, story);
+            }
+        }
+    }
+    eprintln!("tightest bound: {:.2}, {}", tightest.0, tightest.1);
+    expect_none(&found);
+}
+
+/// The inputs of the fuzz target `decode`, without the settings in front of them.
+fn corpus() -> Vec<(String, Vec<u8>)> {
+    let inputs = fuzz::corpus("decode").into_iter();
+    inputs.filter_map(|(name, input)| Some((name, input.get(SETTINGS_BYTES..)?.to_vec()))).collect()
 }
 
 /// Rust's allocator does not see libjpeg-turbo's memory. The high-water mark of the resident set does, after a reset.

@@ -17,6 +17,11 @@ impl<'a> Cursor<'a> {
         self.rest.is_empty()
     }
 
+    /// Number of bytes of `whole`, which this cursor was made for, that were read.
+    pub(super) const fn position(&self, whole: &[u8]) -> usize {
+        whole.len() - self.rest.len()
+    }
+
     /// The next `length` bytes; `part` names them in the error.
     pub(super) fn take(&mut self, length: usize, part: &str) -> Result<&'a [u8], CodecError> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(|| {

@@ -14,13 +14,15 @@ use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
 
 use self::decompressor::{Decompressor, Picture};
 use super::cursor::Cursor;
-use super::{CodecError, DecodeMemory, Detail, Format, Header, exif_orientation, raster};
+use super::{CodecError, DecodeMemory, Detail, Format, Header, Profile, exif_orientation, raster};
 use crate::buffer::{Channels, Pixels, byte_len};
 use crate::geometry::{DctScale, Orientation, Size};
 use crate::spec::Subsampling;
 
 /// The limit of scans in a file, as in libjpeg-turbo's fuzzers; encoders write about 10.
 const MAX_SCANS: i32 = 500;
+/// The limit of repairs in a file. Cameras need one for each segment at most.
+const MAX_REPAIRS: usize = 256;
 /// Extra MCUs decoded on either side. Chroma upsampling reads one sample beyond the edge; in a progressive file without
 /// its last scans, block smoothing reads two blocks beyond that.
 const MARGIN_UNITS: u32 = 3;
@@ -82,6 +84,7 @@ pub(super) struct Stream {
     is_single_scan: bool,
     /// Bytes from SOI to EOI.
     length: usize,
+    /// In the order of their positions. No two touch the same byte.
     repairs: Vec<Repair>,
 }
 
@@ -138,7 +141,8 @@ impl Stream {
         let blocks_per_unit: u64 = self.frame.sampling.iter().map(|(h, v)| u64::from(*h) * u64::from(*v)).sum();
         let coefficients = columns.saturating_mul(rows).saturating_mul(blocks_per_unit).saturating_mul(64 * 2);
         let is_buffered = !self.is_single_scan || !is_sequential(self.frame.code);
-        let row_buffers = columns.saturating_mul(8 * widest * 64).saturating_add(1 << 20);
+        // The rows of a unit and those around it, before and after upsampling: at most 10 blocks (T.81, B.2.3) of 8 rows.
+        let row_buffers = columns.saturating_mul(8 * widest * 160).saturating_add(1 << 20);
         let repaired = if self.repairs.is_empty() { 0 } else { u64::try_from(self.length).unwrap_or(u64::MAX) };
         // Inks are decoded to four bytes and then converted to three in a second buffer.
         let bytes_per_pixel = if self.is_ink() { 7 } else { 3 };
@@ -156,25 +160,25 @@ impl Stream {
         if self.repairs.is_empty() {
             return Cow::Borrowed(image);
         }
-        let mut copy = image.to_vec();
-        // From the back, so that earlier positions stay valid.
-        for repair in self.repairs.iter().rev() {
-            match *repair {
-                Repair::Cut { start, end } => drop(copy.drain(start.min(copy.len())..end.min(copy.len()))),
-                Repair::Set { position, value } => {
-                    if let Some(byte) = copy.get_mut(position) {
-                        *byte = value;
-                    }
-                }
-            }
+        let mut copy = Vec::with_capacity(image.len());
+        let mut done = 0;
+        for repair in &self.repairs {
+            let (start, end, value) = match *repair {
+                Repair::Cut { start, end } => (start, end, None),
+                Repair::Set { position, value } => (position, position + 1, Some(value)),
+            };
+            copy.extend_from_slice(image.get(done..start).unwrap_or_default());
+            copy.extend(value);
+            done = end;
         }
+        copy.extend_from_slice(image.get(done..).unwrap_or_default());
         Cow::Owned(copy)
     }
 }
 
 /// The facts collected from the marker segments up to EOI.
 #[derive(Default)]
-struct Segments<'a> {
+struct Segments {
     frame: Option<Frame>,
     scans: u32,
     first_scan_components: u8,
@@ -184,15 +188,20 @@ struct Segments<'a> {
     unknown_transform: Option<usize>,
     repairs: Vec<Repair>,
     orientation: Option<Orientation>,
-    profile_parts: Vec<(u8, &'a [u8])>,
+    /// Number and place of each part of the profile: at most one more than there may be.
+    profile_parts: Vec<(u8, Range<usize>)>,
 }
 
-impl<'a> Segments<'a> {
+impl Segments {
     /// Reads all segments. Returns the position of the first byte after EOI.
-    fn read(&mut self, bytes: &'a [u8]) -> Result<usize, CodecError> {
+    fn read(&mut self, bytes: &[u8]) -> Result<usize, CodecError> {
         let mut position = 2;
         loop {
-            let code = self.next_marker(bytes, &mut position)?;
+            let start = position;
+            let (code, marker_start) = next_marker(bytes, &mut position)?;
+            if marker_start > start {
+                self.repair(Repair::Cut { start, end: marker_start })?;
+            }
             match code {
                 marker::EOI => return Ok(position),
                 marker::SOI => {
@@ -217,40 +226,30 @@ impl<'a> Segments<'a> {
         }
     }
 
-    /// The code of the next marker. Moves `position` past it.
-    fn next_marker(&mut self, bytes: &[u8], position: &mut usize) -> Result<u8, CodecError> {
-        let ended = || CodecError::Truncated("the file ends before the end-of-image marker".to_owned());
-        let start = *position;
-        loop {
-            let rest = bytes.get(*position..).unwrap_or_default();
-            let at = *position + memchr::memchr(0xff, rest).ok_or_else(ended)?;
-            let rest = bytes.get(at..).unwrap_or_default();
-            let fill = rest.iter().take_while(|byte| **byte == 0xff).count();
-            let code = *rest.get(fill).ok_or_else(ended)?;
-            *position = at + fill + 1;
-            if code != 0 {
-                let marker_start = *position - 2;
-                if at > start {
-                    self.repairs.push(Repair::Cut { start, end: marker_start });
-                }
-                return Ok(code);
-            }
+    fn repair(&mut self, repair: Repair) -> Result<(), CodecError> {
+        if self.repairs.len() == MAX_REPAIRS {
+            return Err(CodecError::Corrupt(format!("the JPEG's headers have more than {MAX_REPAIRS} faults")));
         }
+        self.repairs.push(repair);
+        Ok(())
     }
 
-    fn segment(&mut self, code: u8, payload: &'a [u8], position: usize) -> Result<(), CodecError> {
+    fn segment(&mut self, code: u8, payload: &[u8], position: usize) -> Result<(), CodecError> {
         match code {
             // libjpeg warns about a major version that is not 1.
             marker::APP0 if payload.starts_with(b"JFIF\0") && payload.get(5).is_some_and(|major| *major != 1) => {
-                self.repairs.push(Repair::Set { position: position + 5, value: 1 });
+                self.repair(Repair::Set { position: position + 5, value: 1 })?;
             }
             marker::APP1 if payload.starts_with(b"Exif\0\0") => {
                 self.orientation.get_or_insert_with(|| exif_orientation(payload));
             }
             marker::APP2 => {
                 // ICC.1, annex B.4: sequence number, count, then this part of the profile.
-                if let Some([number, _count, part @ ..]) = payload.strip_prefix(b"ICC_PROFILE\0") {
-                    self.profile_parts.push((*number, part));
+                if let Some([number, _count, part @ ..]) = payload.strip_prefix(b"ICC_PROFILE\0")
+                    && self.profile_parts.len() <= Profile::MAX_PARTS
+                {
+                    let end = position + payload.len();
+                    self.profile_parts.push((*number, end - part.len()..end));
                 }
             }
             // Adobe technical note 5116: the twelfth byte is the colour transform.
@@ -259,12 +258,12 @@ impl<'a> Segments<'a> {
             {
                 self.unknown_transform = Some(position + 11);
             }
-            marker::SOS => self.scan_header(payload, position),
+            marker::SOS => self.scan_header(payload, position)?,
             code if marker::is_frame(code) => {
                 if self.frame.is_some() {
                     return Err(CodecError::Corrupt("the JPEG has a second frame header".to_owned()));
                 }
-                self.frame = Some(frame(code, payload)?);
+                self.frame = Some(readable(frame(code, payload)?)?);
                 self.uncovered = payload.iter().skip(6).step_by(3).copied().collect();
             }
             _ => {}
@@ -274,7 +273,7 @@ impl<'a> Segments<'a> {
 
     /// Reads a scan header. Some phones write nonsense into the spectral selection of sequential scans, where it has no
     /// meaning: it is repaired.
-    fn scan_header(&mut self, payload: &[u8], position: usize) {
+    fn scan_header(&mut self, payload: &[u8], position: usize) -> Result<(), CodecError> {
         self.scans = self.scans.saturating_add(1);
         if self.scans == 1 {
             self.first_scan_components = payload.first().copied().unwrap_or(0);
@@ -293,26 +292,46 @@ impl<'a> Segments<'a> {
             let last = position + payload.len() - 1;
             for (offset, actual, value) in [(2, *start, 0), (1, *end, 63), (0, *approximation, 0)] {
                 if actual != value {
-                    self.repairs.push(Repair::Set { position: last - offset, value });
+                    self.repair(Repair::Set { position: last - offset, value })?;
                 }
             }
         }
+        Ok(())
     }
 
-    /// The profile, joined from its parts; `None` if there are none.
-    fn profile(&mut self) -> Option<Vec<u8>> {
-        self.profile_parts.sort_by_key(|(number, _)| *number);
-        let profile: Vec<u8> = self.profile_parts.iter().flat_map(|(_, part)| part.iter().copied()).collect();
-        Some(profile).filter(|profile| !profile.is_empty())
+    /// The profile in the order of its parts; `None` if there are none.
+    fn profile(&mut self) -> Option<Profile> {
+        let mut parts = std::mem::take(&mut self.profile_parts);
+        parts.sort_by_key(|(number, _)| *number);
+        let parts: Vec<_> = parts.into_iter().map(|(_, part)| part).filter(|part| !part.is_empty()).collect();
+        (!parts.is_empty()).then(|| Profile::of_parts(parts))
     }
 }
 
-/// The size in the frame header of a stream as TIFF holds them: its tables and its end may be missing.
-pub(super) fn frame_size(bytes: &[u8]) -> Result<Size, CodecError> {
-    let mut segments = Segments::default();
+/// The code of the next marker, and where it starts. Moves `position` past it.
+fn next_marker(bytes: &[u8], position: &mut usize) -> Result<(u8, usize), CodecError> {
+    let ended = || CodecError::Truncated("the file ends before the end-of-image marker".to_owned());
+    let start = *position;
+    loop {
+        let rest = bytes.get(*position..).unwrap_or_default();
+        let at = *position + memchr::memchr(0xff, rest).ok_or_else(ended)?;
+        let rest = bytes.get(at..).unwrap_or_default();
+        let fill = rest.iter().take_while(|byte| **byte == 0xff).count();
+        let code = *rest.get(fill).ok_or_else(ended)?;
+        *position = at + fill + 1;
+        if code != 0 {
+            // Fill bytes belong to a marker (T.81, B.1.1.2), unless other bytes stand before them.
+            return Ok((code, if at > start { *position - 2 } else { start }));
+        }
+    }
+}
+
+/// The size in the frame header of a stream as TIFF holds them, and where that header ends. The stream's tables and its
+/// end may be missing.
+pub(super) fn frame_size(bytes: &[u8]) -> Result<(Size, usize), CodecError> {
     let mut position = 2;
     loop {
-        let code = segments.next_marker(bytes, &mut position)?;
+        let (code, _) = next_marker(bytes, &mut position)?;
         if marker::stands_alone(code) || code == marker::SOI {
             continue;
         }
@@ -320,7 +339,7 @@ pub(super) fn frame_size(bytes: &[u8]) -> Result<Size, CodecError> {
         let length = usize::from(u16::from_be_bytes(cursor.array("a segment's length")?));
         let payload = cursor.take(length.saturating_sub(2), "a segment")?;
         if marker::is_frame(code) {
-            return Ok(frame(code, payload)?.size);
+            return Ok((frame(code, payload)?.size, position + length));
         }
         position += length.max(2);
     }
@@ -358,11 +377,8 @@ fn frame(code: u8, payload: &[u8]) -> Result<Frame, CodecError> {
     Ok(Frame { code, precision_bits, size: raster::size(u32::from(width), u32::from(height))?, sampling })
 }
 
-pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
-    let mut segments = Segments::default();
-    let length = segments.read(bytes)?;
-    let icc_profile = segments.profile();
-    let frame = segments.frame.ok_or_else(|| CodecError::Corrupt("the JPEG has no frame header".to_owned()))?;
+/// The frame, if libjpeg-turbo decodes such ones at 8 bits.
+fn readable(frame: Frame) -> Result<Frame, CodecError> {
     let (bits, components) = (frame.precision_bits, frame.sampling.len());
     if bits != 8 {
         return Err(CodecError::Unsupported(format!("the JPEG has {bits} bits per sample; accepted is 8")));
@@ -370,6 +386,15 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
     if !matches!(components, 1 | 3 | 4) {
         return Err(CodecError::Unsupported(format!("the JPEG has {components} components; accepted are 1, 3, 4")));
     }
+    Ok(frame)
+}
+
+pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
+    let mut segments = Segments::default();
+    let length = segments.read(bytes)?;
+    let profile = segments.profile();
+    let frame = segments.frame.ok_or_else(|| CodecError::Corrupt("the JPEG has no frame header".to_owned()))?;
+    let components = frame.sampling.len();
     if segments.scans == 0 || !segments.uncovered.is_empty() {
         return Err(CodecError::Corrupt("a component of the JPEG has no scan".to_owned()));
     }
@@ -377,6 +402,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
     let mut repairs = segments.repairs;
     if let Some(position) = segments.unknown_transform {
         // As libjpeg assumes: YCCK for four components, YCbCr otherwise.
+        // (One more than `MAX_REPAIRS` at most.)
         repairs.push(Repair::Set { position, value: if components == 4 { 2 } else { 1 } });
         repairs.sort_by_key(|repair| match repair {
             Repair::Cut { start, .. } => *start,
@@ -389,7 +415,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
         format: Format::Jpeg,
         size,
         orientation: segments.orientation.unwrap_or_default(),
-        icc_profile,
+        profile,
         is_gray,
         memory: stream.memory(),
         largest: size,

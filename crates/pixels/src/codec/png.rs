@@ -1,41 +1,49 @@
 //! PNG, decoded and encoded by the `png` crate behind `image`.
 
-use std::io::Cursor as Bytes;
-
 use image::codecs::png::{PngDecoder, PngEncoder};
 use image::error::ImageResult;
-use image::{ExtendedColorType, ImageEncoder, Limits};
+use image::{ExtendedColorType, ImageEncoder};
 
 use super::cursor::{Cursor, index};
-use super::{CodecError, Format, Header, exif_orientation, raster};
+use super::excerpt::Excerpt;
+use super::{CodecError, Format, Header, Profile, exif_orientation, raster};
 use crate::buffer::Pixels;
 use crate::geometry::Orientation;
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
-    let ChunkFacts { orientation, row_bytes } = check_chunks(bytes)?;
+    let ChunkFacts { orientation, row_bytes, profile } = check_chunks(bytes)?;
     // One more byte per pixel: rows in flight, and the Adam7 passes that are expanded one by one.
-    let mut header = raster::header(Format::Png, open(bytes, row_bytes), orientation, 1)?;
-    header.memory.fixed_bytes += working_bytes(bytes, row_bytes);
+    let mut header = raster::header(Format::Png, open(bytes), orientation, 1)?;
+    header.profile = profile;
+    // The decoder inflates some rows at once into a buffer that doubles: 5 rows, and twice that in two copies.
+    header.memory.fixed_bytes += row_bytes.saturating_mul(16);
     Ok(header)
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Pixels, CodecError> {
-    let ChunkFacts { row_bytes, .. } = check_chunks(bytes)?;
-    raster::decode(open(bytes, row_bytes))
+    raster::decode(open(bytes))
 }
 
-/// The memory that the decoder may take besides the decoded pixels: chunks as they are in the file, an inflated profile
-/// (a larger one is ignored; real ones have up to 4 MiB), and rows.
-fn working_bytes(bytes: &[u8], row_bytes: u64) -> u64 {
-    const PROFILE_BYTES: u64 = 8 << 20;
-    let file_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    PROFILE_BYTES.saturating_add(file_bytes).saturating_add(row_bytes.saturating_mul(4))
-}
-
-fn open(bytes: &[u8], row_bytes: u64) -> ImageResult<PngDecoder<Bytes<&[u8]>>> {
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(working_bytes(bytes, row_bytes));
-    PngDecoder::with_limits(Bytes::new(bytes), limits)
+/// A decoder that sees the chunks of the still picture alone.
+fn open(bytes: &[u8]) -> ImageResult<PngDecoder<Excerpt<'_, impl Iterator<Item = &[u8]>>>> {
+    /// Length of the signature, and of a chunk's length, type and checksum.
+    const SIGNATURE_BYTES: usize = 8;
+    const FRAME_BYTES: usize = 12;
+    let (signature, mut rest) = bytes.split_at_checked(SIGNATURE_BYTES).unwrap_or((bytes, &[]));
+    let chunks = std::iter::from_fn(move || {
+        loop {
+            let ([a, b, c, d, kind @ ..], _) = rest.split_first_chunk::<8>()?;
+            let length = index(u32::from_be_bytes([*a, *b, *c, *d])).saturating_add(FRAME_BYTES);
+            // What a critical chunk means must be known (PNG, 5.4): the decoder refuses the others.
+            let is_needed = kind[0].is_ascii_uppercase() || kind == b"tRNS";
+            let (chunk, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+            rest = after;
+            if is_needed {
+                return Some(chunk);
+            }
+        }
+    });
+    PngDecoder::new(Excerpt::new(std::iter::once(signature).chain(chunks)))
 }
 
 pub(super) fn encode(pixels: &Pixels) -> Result<Vec<u8>, CodecError> {
@@ -50,15 +58,17 @@ pub(super) fn encode(pixels: &Pixels) -> Result<Vec<u8>, CodecError> {
 struct ChunkFacts {
     /// From `eXIf`, which may come after the pixels, where a decoder has stopped reading.
     orientation: Orientation,
-    /// Length of a row of 8 bytes per pixel, the most that PNG has.
+    /// Length of a row as it is inflated, with its filter.
     row_bytes: u64,
+    profile: Option<Profile>,
 }
 
 /// Checks that every chunk up to `IEND` is complete. Bytes after it do not belong to the image.
 fn check_chunks(bytes: &[u8]) -> Result<ChunkFacts, CodecError> {
     let mut cursor = Cursor::new(bytes);
     cursor.take(8, "the signature")?;
-    let mut facts = ChunkFacts { orientation: Orientation::Upright, row_bytes: 0 };
+    let mut facts = ChunkFacts { orientation: Orientation::Upright, row_bytes: 0, profile: None };
+    let mut has_pixels = false;
     loop {
         let length = u32::from_be_bytes(cursor.array("a chunk's length")?);
         let kind = cursor.array::<4>("a chunk's type")?;
@@ -68,16 +78,39 @@ fn check_chunks(bytes: &[u8]) -> Result<ChunkFacts, CodecError> {
                 "a chunk has the type \"{kind}\"; accepted are four ASCII letters"
             )));
         }
+        let start = cursor.position(bytes);
         let data = cursor.take(index(length), "a chunk")?;
         cursor.take(4, "a chunk's checksum")?;
         match &kind {
-            b"IHDR" => {
-                let width = Cursor::new(data).array("the header").map(u32::from_be_bytes)?;
-                facts.row_bytes = u64::from(width) * 8;
+            b"IHDR" => facts.row_bytes = row_bytes(data)?,
+            b"IDAT" => has_pixels = true,
+            b"iCCP" if !has_pixels && facts.profile.is_none() => {
+                facts.profile = zlib_of_profile(data).map(|at| Profile::Deflated(start + at..start + data.len()));
             }
             b"eXIf" => facts.orientation = exif_orientation(data),
             b"IEND" => return Ok(facts),
             _ => {}
         }
     }
+}
+
+fn row_bytes(header: &[u8]) -> Result<u64, CodecError> {
+    let mut cursor = Cursor::new(header);
+    let width = cursor.array("the header").map(u32::from_be_bytes)?;
+    let [_, _, _, _, bits, color] = cursor.array("the header")?;
+    // PNG, 11.2.1: grey, RGB, palette, grey with alpha, RGB with alpha. The decoder refuses other types.
+    let samples = match color {
+        2 => 3,
+        4 => 2,
+        6 => 4,
+        _ => 1,
+    };
+    Ok((u64::from(width) * u64::from(bits) * samples).div_ceil(8) + 1)
+}
+
+/// The position of the zlib stream in an `iCCP` chunk: after a name of 1 to 79 bytes, a zero, and the method, which is
+/// always zero.
+fn zlib_of_profile(data: &[u8]) -> Option<usize> {
+    let name_bytes = data.iter().take(80).position(|byte| *byte == 0).filter(|length| *length > 0)?;
+    (data.get(name_bytes + 1) == Some(&0)).then_some(name_bytes + 2)
 }

@@ -26,7 +26,7 @@ pub(super) fn header(
     orientation: Orientation,
     working_bytes_per_pixel: u64,
 ) -> Result<Header, CodecError> {
-    let mut decoder = decoder.map_err(codec_error)?;
+    let decoder = decoder.map_err(codec_error)?;
     let (width, height) = decoder.dimensions();
     let size = size(width, height)?;
     let color = decoder.color_type();
@@ -37,8 +37,7 @@ pub(super) fn header(
         size,
         largest: size,
         orientation,
-        // An unreadable profile is treated as a missing one.
-        icc_profile: decoder.icc_profile().ok().flatten(),
+        profile: None,
         is_gray: !color.has_color(),
         memory: DecodeMemory {
             fixed_bytes: 1 << 20,

@@ -5,13 +5,15 @@
 //! misreads LZW or planar tiles that reach over the image's edge, so the image is decoded as whole tiles and then cut.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::io::Cursor as Bytes;
+use std::ops::Range;
 
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::{ColorType, TiffError};
 
-use super::{CodecError, DecodeMemory, Detail, Format, Header, jpeg, raster};
+use super::{CodecError, DecodeMemory, Detail, Format, Header, Profile, jpeg, raster};
 use crate::buffer::{Channels, Pixels};
 use crate::geometry::Orientation;
 
@@ -19,58 +21,87 @@ use crate::geometry::Orientation;
 mod tag {
     pub(super) const WIDTH: u16 = 256;
     pub(super) const LENGTH: u16 = 257;
+    pub(super) const BITS_PER_SAMPLE: u16 = 258;
     pub(super) const COMPRESSION: u16 = 259;
     pub(super) const PHOTOMETRIC: u16 = 262;
+    pub(super) const FILL_ORDER: u16 = 266;
     pub(super) const STRIP_OFFSETS: u16 = 273;
     pub(super) const ORIENTATION: u16 = 274;
+    pub(super) const SAMPLES_PER_PIXEL: u16 = 277;
     pub(super) const ROWS_PER_STRIP: u16 = 278;
     pub(super) const STRIP_BYTE_COUNTS: u16 = 279;
+    pub(super) const PLANAR_CONFIGURATION: u16 = 284;
+    pub(super) const PREDICTOR: u16 = 317;
     pub(super) const COLOR_MAP: u16 = 320;
     pub(super) const TILE_WIDTH: u16 = 322;
     pub(super) const TILE_LENGTH: u16 = 323;
     pub(super) const TILE_OFFSETS: u16 = 324;
     pub(super) const TILE_BYTE_COUNTS: u16 = 325;
     pub(super) const EXTRA_SAMPLES: u16 = 338;
+    pub(super) const SAMPLE_FORMAT: u16 = 339;
+    pub(super) const JPEG_TABLES: u16 = 347;
     pub(super) const YCBCR_SUBSAMPLING: u16 = 530;
     pub(super) const ICC_PROFILE: u16 = 34675;
+
+    /// The tags whose values the decoder reads, all of them, before it looks at the first.
+    pub(super) const OF_DECODER: [u16; 19] = [
+        WIDTH,
+        LENGTH,
+        BITS_PER_SAMPLE,
+        COMPRESSION,
+        PHOTOMETRIC,
+        STRIP_OFFSETS,
+        SAMPLES_PER_PIXEL,
+        ROWS_PER_STRIP,
+        STRIP_BYTE_COUNTS,
+        PLANAR_CONFIGURATION,
+        PREDICTOR,
+        TILE_WIDTH,
+        TILE_LENGTH,
+        TILE_OFFSETS,
+        TILE_BYTE_COUNTS,
+        EXTRA_SAMPLES,
+        SAMPLE_FORMAT,
+        JPEG_TABLES,
+        YCBCR_SUBSAMPLING,
+    ];
 }
 
 /// `PhotometricInterpretation` of palettes and of grey.
 const PALETTE: u64 = 3;
+const WHITE_IS_ZERO: u64 = 0;
 const BLACK_IS_ZERO: u32 = 1;
+/// `FillOrder` of bytes whose first bit is the least significant one.
+const LEAST_SIGNIFICANT_FIRST: u64 = 2;
 /// `Compression` of JPEG streams (TIFF technical note 2).
 const JPEG: u64 = 7;
 /// `ExtraSamples` of premultiplied colours.
 const ASSOCIATED_ALPHA: u64 = 1;
 /// The limit of pages in a file; real ones have fewer.
 const MAX_DIRECTORIES: usize = 4096;
+/// Red, green and blue of the colours that 16 bits can name.
+const MAX_PALETTE_VALUES: usize = 3 << 16;
+/// Bytes of a tag in a directory, at least: tag, type, count and value.
+const ENTRY_BYTES: usize = 12;
 /// The limit of tags in a directory; real ones have fewer.
 const MAX_ENTRIES: u64 = 4096;
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
     let page = TiffFile::open(bytes)?.first_page()?;
-    let source = page.decodable(bytes)?;
-    let mut decoder = open(&source)?;
-    let [(width, _), (height, _)] = page.sides()?;
+    let [(width, covered_width), (height, covered_height)] = page.sides()?;
     let size = raster::size(width, height)?;
-    let color = decoder.colortype().map_err(codec_error)?;
-    let layout = decoder.image_buffer_layout().map_err(codec_error)?;
-    let samples_bytes = u64::try_from(layout.complete_len).unwrap_or(u64::MAX);
-    let patched_bytes = if matches!(source, Cow::Owned(_)) { bytes.len() } else { 0 };
+    let photometric = page.number(tag::PHOTOMETRIC)?;
     Ok(Header {
         format: Format::Tiff,
         size,
-        largest: size,
+        // All pixels of the tiles are decoded.
+        largest: raster::size(covered_width, covered_height)?,
         orientation: Orientation::from_exif(u16::try_from(page.number(tag::ORIENTATION)?.unwrap_or(1)).unwrap_or(1)),
-        icc_profile: page.find(tag::ICC_PROFILE).map(|entry| entry.data.to_vec()),
-        is_gray: matches!(color, ColorType::Gray(_) | ColorType::Multiband { .. }) && page.palette()?.is_none(),
-        memory: DecodeMemory {
-            // All samples, and once more if one strip or tile holds the whole image.
-            fixed_bytes: samples_bytes
-                .saturating_mul(2)
-                .saturating_add(u64::try_from(patched_bytes).unwrap_or(u64::MAX)),
-            bytes_per_pixel: 8,
-        },
+        profile: page
+            .find(tag::ICC_PROFILE)
+            .map(|entry| Profile::whole(entry.position..entry.position + entry.data.len())),
+        is_gray: photometric == Some(WHITE_IS_ZERO) || photometric == Some(BLACK_IS_ZERO.into()),
+        memory: page.memory()?,
         detail: Detail::Other,
     })
 }
@@ -90,13 +121,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Pixels, CodecError> {
         _ => return Err(unsupported(color)),
     };
     let samples = interleaved(bytes_of_samples, layout.planes);
-    let samples = match color {
-        ColorType::Gray(bits @ (1 | 2 | 4)) => unpacked(&samples, bits, covered_width as usize),
-        _ => samples,
-    };
     let stride = samples.len() / covered_height.max(1) as usize;
     let pixel_bytes = stride / covered_width.max(1) as usize;
-    let samples = cut(samples, stride, width as usize * pixel_bytes, height as usize);
+    let samples = match color {
+        ColorType::Gray(bits @ (1 | 2 | 4)) => unpacked(&samples, bits, stride, width as usize, height as usize),
+        _ => cut(samples, stride, width as usize * pixel_bytes, height as usize),
+    };
     let (channels, data) = match color {
         ColorType::Gray(bits @ (1 | 2 | 4 | 8 | 16)) => {
             let values = samples;
@@ -170,18 +200,17 @@ fn interleaved(samples: Vec<u8>, planes: usize) -> Vec<u8> {
     data
 }
 
-/// Samples of fewer than 8 bits, which are packed row by row, most significant first, as one byte each.
-fn unpacked(samples: &[u8], bits: u8, row_samples: usize) -> Vec<u8> {
-    let per_byte = usize::from(8 / bits);
+/// The upper left part of samples of fewer than 8 bits, as one byte each. They are packed in rows of `stride` bytes, most
+/// significant first.
+fn unpacked(samples: &[u8], bits: u8, stride: usize, width: usize, height: usize) -> Vec<u8> {
     let mask = (1_u8 << bits) - 1;
-    samples
-        .chunks(row_samples.div_ceil(per_byte))
-        .flat_map(|row| {
-            row.iter()
-                .flat_map(|byte| (0..8 / bits).rev().map(move |place| (byte >> (place * bits)) & mask))
-                .take(row_samples)
-        })
-        .collect()
+    let mut values = Vec::with_capacity(width.saturating_mul(height));
+    for row in samples.chunks_exact(stride.max(1)).take(height) {
+        let unpacked =
+            row.iter().flat_map(|byte| (0..8 / bits).rev().map(move |place| (byte >> (place * bits)) & mask));
+        values.extend(unpacked.take(width));
+    }
+    values
 }
 
 /// Grey values of `bits` bits, stretched to 0..=255.
@@ -227,6 +256,25 @@ struct TiffFile<'a> {
     bytes: &'a [u8],
     big_endian: bool,
     big_tiff: bool,
+}
+
+/// The bytes that may still be looked at. Directories, arrays and headers of streams may name the same bytes any number
+/// of times. In a file that a program wrote they lie one after the other, and together they are shorter than the file.
+struct Attention(Cell<usize>);
+
+impl Attention {
+    /// Enough for a file of this length.
+    fn of_file(length: usize) -> Self {
+        /// For files so small that their parts may well overlap.
+        const LEAST_BYTES: usize = 1 << 16;
+        Self(Cell::new(length.saturating_add(LEAST_BYTES)))
+    }
+
+    fn spend(&self, bytes: usize) -> Result<(), CodecError> {
+        let left = self.0.get().checked_sub(bytes);
+        self.0.set(left.ok_or_else(|| CodecError::Corrupt("the parts of the TIFF overlap".to_owned()))?);
+        Ok(())
+    }
 }
 
 /// One directory: its entries, all of which lie in the file.
@@ -279,12 +327,14 @@ impl<'a> TiffFile<'a> {
         let mut position = self.offset(if self.big_tiff { 8 } else { 4 })?;
         let mut seen = HashSet::new();
         let mut first = None;
+        let attention = Attention::of_file(self.bytes.len());
         while position != 0 {
             if !seen.insert(position) || seen.len() > MAX_DIRECTORIES {
                 return Err(CodecError::Corrupt("the chain of TIFF directories does not end".to_owned()));
             }
             let (page, next) = self.page(position)?;
-            page.check_data()?;
+            attention.spend(page.entries.len() * ENTRY_BYTES)?;
+            page.check_data(&attention)?;
             first = first.or(Some(page));
             position = next;
         }
@@ -329,54 +379,101 @@ impl<'a> Page<'a> {
         self.entries.iter().find(|entry| entry.tag == tag)
     }
 
-    fn numbers(&self, tag: u16) -> Vec<u64> {
-        self.find(tag)
-            .map(|entry| {
-                entry.data.chunks_exact(entry.value_bytes.max(1)).map(|value| self.file.number(value)).collect()
-            })
-            .unwrap_or_default()
+    /// The values of a tag; none if there is no such tag.
+    fn numbers(&self, tag: u16) -> impl Iterator<Item = u64> + '_ {
+        let values = self.find(tag).map(|entry| entry.data.chunks_exact(entry.value_bytes.max(1)));
+        values.into_iter().flatten().map(|value| self.file.number(value))
+    }
+
+    /// How many values a tag has.
+    fn count(&self, tag: u16) -> usize {
+        self.find(tag).map_or(0, |entry| entry.data.len() / entry.value_bytes.max(1))
     }
 
     /// The first value of a tag; `None` if there is no such tag.
     fn number(&self, tag: u16) -> Result<Option<u64>, CodecError> {
         match self.find(tag) {
             None => Ok(None),
-            Some(_) => match self.numbers(tag).first() {
-                Some(number) => Ok(Some(*number)),
+            Some(_) => match self.numbers(tag).next() {
+                Some(number) => Ok(Some(number)),
                 None => Err(CodecError::Corrupt(format!("TIFF tag {tag} has no value"))),
             },
         }
     }
 
+    /// Where the strips or tiles lie.
+    fn data(&self) -> impl Iterator<Item = Result<Range<usize>, CodecError>> + '_ {
+        let kinds = [(tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS), (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS)];
+        let pairs = kinds.into_iter().flat_map(|(offsets, counts)| self.numbers(offsets).zip(self.numbers(counts)));
+        pairs.map(|(offset, count)| {
+            let start = usize::try_from(offset).unwrap_or(usize::MAX);
+            let length = usize::try_from(count).unwrap_or(usize::MAX);
+            self.file.slice(start, length).map(|data| start..start + data.len())
+        })
+    }
+
     /// Checks that all strips and tiles lie in the file.
-    fn check_data(&self) -> Result<(), CodecError> {
+    fn check_data(&self, attention: &Attention) -> Result<(), CodecError> {
+        for tag in [tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS, tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS] {
+            // Short values stand in the directory itself.
+            let outside_bytes = self.find(tag).map_or(0, |entry| entry.data.len()).saturating_sub(8);
+            attention.spend(outside_bytes)?;
+        }
         let is_jpeg = self.number(tag::COMPRESSION)? == Some(JPEG);
-        for (offsets, counts) in
-            [(tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS), (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS)]
-        {
-            for (offset, count) in self.numbers(offsets).into_iter().zip(self.numbers(counts)) {
-                let data = self.file.slice(
-                    usize::try_from(offset).unwrap_or(usize::MAX),
-                    usize::try_from(count).unwrap_or(usize::MAX),
-                )?;
-                if is_jpeg {
-                    self.check_stream(data)?;
-                }
+        for data in self.data() {
+            let data = data?;
+            if is_jpeg {
+                self.check_stream(self.file.bytes.get(data).unwrap_or_default(), attention)?;
             }
         }
         Ok(())
     }
 
+    /// An upper bound of the decoder's memory.
+    fn memory(&self) -> Result<DecodeMemory, CodecError> {
+        let number = |tag: u16, default: u64| Ok::<_, CodecError>(self.number(tag)?.unwrap_or(default));
+        let length = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+        let [(_, width), (_, height)] = self.sides()?;
+        let (width, height) = (u64::from(width), u64::from(height));
+        let samples = number(tag::SAMPLES_PER_PIXEL, 1)?;
+        let bits = number(tag::BITS_PER_SAMPLE, 1)?;
+        // A row of one plane ends with a whole byte.
+        let row_bytes = width.saturating_mul(samples).saturating_mul(bits).div_ceil(8).saturating_add(samples);
+        // All samples; once more without extra samples, in another order, or cut; and a row that is cut.
+        let samples_bytes = row_bytes.saturating_mul(height.saturating_mul(2).saturating_add(1));
+        // A stream in one strip or tile: its bytes and segments, its coefficients and pixels, up to 4 components of
+        // 4x4 blocks.
+        let stream_bytes = if number(tag::COMPRESSION, 1)? == JPEG {
+            /// More than one unit (MCU) on each side.
+            const MARGIN_PX: u64 = 64;
+            let rows = number(tag::ROWS_PER_STRIP, u64::MAX)?.min(height);
+            let rows = number(tag::TILE_LENGTH, rows)?;
+            let pixels = width.saturating_add(MARGIN_PX).saturating_mul(rows.saturating_add(MARGIN_PX));
+            let longest = self.data().map(|data| data.map_or(0, |data| data.len())).max().unwrap_or(0);
+            pixels.saturating_mul(16).saturating_add(length(longest.saturating_add(self.count(tag::JPEG_TABLES))) * 8)
+        } else {
+            0
+        };
+        // The decoder makes 24 bytes of each value, 8 of those, and keeps the arrays of the strips or tiles.
+        let arrays = tag::OF_DECODER.map(|tag| self.count(tag));
+        let longest = arrays.into_iter().max().unwrap_or(0);
+        let arrays_bytes = length(longest).saturating_mul(32 + 2 * 8);
+        let patched_bytes = if self.is_decodable()? { 0 } else { length(self.file.bytes.len()) };
+        let all = [1 << 20, samples_bytes, stream_bytes, arrays_bytes, patched_bytes];
+        Ok(DecodeMemory { fixed_bytes: all.into_iter().fold(0, u64::saturating_add), bytes_per_pixel: 8 })
+    }
+
     /// Checks that a JPEG stream is no larger than its strip or tile: the decoder would decode all of it before it
     /// cuts.
-    fn check_stream(&self, data: &[u8]) -> Result<(), CodecError> {
+    fn check_stream(&self, data: &[u8], attention: &Attention) -> Result<(), CodecError> {
         /// Largest side of a unit (MCU); writers may pad to whole ones.
         const MCU_PX: u64 = 16;
         let [(width, _), (height, _)] = self.sides()?;
         let side = |tile: u16, strip: u64| Ok::<_, CodecError>(self.number(tile)?.unwrap_or(strip));
         let rows = self.number(tag::ROWS_PER_STRIP)?.unwrap_or(u64::MAX).min(u64::from(height));
         let (chunk_width, chunk_height) = (side(tag::TILE_WIDTH, u64::from(width))?, side(tag::TILE_LENGTH, rows)?);
-        let stream = jpeg::frame_size(data)?;
+        let (stream, header_bytes) = jpeg::frame_size(data)?;
+        attention.spend(header_bytes)?;
         if u64::from(stream.width()) >= chunk_width.saturating_add(MCU_PX)
             || u64::from(stream.height()) >= chunk_height.saturating_add(MCU_PX)
         {
@@ -391,7 +488,10 @@ impl<'a> Page<'a> {
         if self.number(tag::PHOTOMETRIC)? != Some(PALETTE) {
             return Ok(None);
         }
-        let map: Vec<u8> = self.numbers(tag::COLOR_MAP).iter().map(|value| value.to_be_bytes()[6]).collect();
+        if self.count(tag::COLOR_MAP) > MAX_PALETTE_VALUES {
+            return Err(CodecError::Corrupt(format!("the palette has more than {MAX_PALETTE_VALUES} values")));
+        }
+        let map: Vec<u8> = self.numbers(tag::COLOR_MAP).map(|value| value.to_be_bytes()[6]).collect();
         let length = map.len() / 3;
         let channel = |place: usize, index: usize| map.get(place * length + index).copied().unwrap_or(0);
         let colors = (0..length).map(|index| [channel(0, index), channel(1, index), channel(2, index)]).collect();
@@ -400,7 +500,7 @@ impl<'a> Page<'a> {
 
     /// Whether each decoded pixel has its own chroma. JPEG streams expand their chroma themselves.
     fn has_full_chroma(&self) -> Result<bool, CodecError> {
-        Ok(self.number(tag::COMPRESSION)? == Some(JPEG) || self.numbers(tag::YCBCR_SUBSAMPLING) == [1, 1])
+        Ok(self.number(tag::COMPRESSION)? == Some(JPEG) || self.numbers(tag::YCBCR_SUBSAMPLING).eq([1, 1]))
     }
 
     /// Width and height: of the image itself, and of the whole tiles that cover it.
@@ -413,26 +513,54 @@ impl<'a> Page<'a> {
         Ok([side(tag::WIDTH, tag::TILE_WIDTH)?, side(tag::LENGTH, tag::TILE_LENGTH)?])
     }
 
-    /// The file for the decoder: a palette is declared as grey, and an image of tiles as one of whole tiles.
+    /// Whether the decoder can take the file as it is.
+    fn is_decodable(&self) -> Result<bool, CodecError> {
+        let is_whole = self.sides()?.iter().all(|(px, covered_px)| px == covered_px);
+        Ok(is_whole && self.number(tag::PHOTOMETRIC)? != Some(PALETTE) && !self.has_turned_bytes()?)
+    }
+
+    /// Whether the first bit of a byte is its least significant one. As in libtiff, JPEG streams are exempt.
+    fn has_turned_bytes(&self) -> Result<bool, CodecError> {
+        Ok(self.number(tag::FILL_ORDER)? == Some(LEAST_SIGNIFICANT_FIRST)
+            && self.number(tag::COMPRESSION)? != Some(JPEG))
+    }
+
+    /// The file for the decoder: a palette is declared as grey, an image of tiles as one of whole tiles, and turned
+    /// bytes are turned back.
     fn decodable(&self, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, CodecError> {
-        let mut source = Cow::Borrowed(bytes);
-        if self.palette()?.is_some() {
-            self.overwrite(&mut source, tag::PHOTOMETRIC, BLACK_IS_ZERO);
+        if self.is_decodable()? {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        let mut copy = bytes.to_vec();
+        if self.has_turned_bytes()? {
+            let attention = Attention::of_file(bytes.len());
+            for data in self.data() {
+                let data = data?;
+                attention.spend(data.len())?;
+                let turned = copy.get_mut(data.clone()).unwrap_or_default().iter_mut();
+                // From the file: strips may share bytes, which are turned once.
+                for (turned, byte) in turned.zip(bytes.get(data).unwrap_or_default()) {
+                    *turned = byte.reverse_bits();
+                }
+            }
+        }
+        if self.number(tag::PHOTOMETRIC)? == Some(PALETTE) {
+            self.overwrite(&mut copy, tag::PHOTOMETRIC, BLACK_IS_ZERO);
         }
         for (tag, (px, covered_px)) in [tag::WIDTH, tag::LENGTH].into_iter().zip(self.sides()?) {
             if covered_px != px {
-                self.overwrite(&mut source, tag, covered_px);
+                self.overwrite(&mut copy, tag, covered_px);
             }
         }
-        Ok(source)
+        Ok(Cow::Owned(copy))
     }
 
     /// Changes the first value of a tag if the new one fits.
-    fn overwrite(&self, source: &mut Cow<'_, [u8]>, tag: u16, value: u32) {
+    fn overwrite(&self, source: &mut [u8], tag: u16, value: u32) {
         let Some(entry) = self.find(tag) else { return };
         let value = u64::from(value).to_be_bytes();
         let (unused, used) = value.split_at(value.len() - entry.value_bytes.clamp(1, value.len()));
-        let room = source.to_mut().get_mut(entry.position..entry.position + used.len());
+        let room = source.get_mut(entry.position..entry.position + used.len());
         if let Some(room) = room.filter(|_| unused.iter().all(|byte| *byte == 0)) {
             room.copy_from_slice(used);
             if !self.file.big_endian {
@@ -447,5 +575,9 @@ fn cut(samples: Vec<u8>, stride: usize, row_bytes: usize, rows: usize) -> Vec<u8
     if stride == row_bytes && samples.len() == stride * rows {
         return samples;
     }
-    samples.chunks_exact(stride.max(1)).take(rows).flat_map(|row| row.iter().take(row_bytes).copied()).collect()
+    let mut part = Vec::with_capacity(row_bytes.saturating_mul(rows));
+    for row in samples.chunks_exact(stride.max(1)).take(rows) {
+        part.extend_from_slice(row.get(..row_bytes).unwrap_or(row));
+    }
+    part
 }

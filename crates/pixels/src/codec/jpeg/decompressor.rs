@@ -35,6 +35,9 @@ impl Decompressor {
         let new = Self(unsafe { raw::tj3Init(raw::TJINIT_TJINIT_DECOMPRESS.cast_signed()) });
         // SAFETY: the handle is null or alive.
         new.check(unsafe { raw::tj3Set(new.0, raw::TJPARAM_TJPARAM_SCANLIMIT.cast_signed(), max_scans) })?;
+        // No marker is saved: by default, libjpeg-turbo keeps and joins all parts of a profile, however many there are.
+        // SAFETY: as above.
+        new.check(unsafe { raw::tj3Set(new.0, raw::TJPARAM_TJPARAM_SAVEMARKERS.cast_signed(), 0) })?;
         Ok(new)
     }
 

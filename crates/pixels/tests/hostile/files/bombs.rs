@@ -3,7 +3,7 @@
 use super::jpeg::{segment, segments};
 use super::{image, inserted, with};
 
-fn be(value: u32) -> [u8; 4] {
+pub(super) fn be(value: u32) -> [u8; 4] {
     value.to_be_bytes()
 }
 
@@ -14,19 +14,19 @@ fn crc(bytes: &[u8]) -> u32 {
     })
 }
 
-fn chunk(kind: &[u8], data: &[u8]) -> Vec<u8> {
+pub(super) fn chunk(kind: &[u8], data: &[u8]) -> Vec<u8> {
     let body = [kind, data].concat();
     [&be(u32::try_from(data.len()).expect("short"))[..], &body, &be(crc(&body))].concat()
 }
 
 /// A PNG of zeros, with `chunks` before the pixels.
-fn png(width: u32, height: u32, interlaced: bool, chunks: &[u8], pixels: &[u8]) -> Vec<u8> {
+pub(super) fn png(width: u32, height: u32, interlaced: bool, chunks: &[u8], pixels: &[u8]) -> Vec<u8> {
     let header = [&be(width)[..], &be(height), &[8, 2, 0, 0, u8::from(interlaced)]].concat();
     [b"\x89PNG\r\n\x1a\n", &chunk(b"IHDR", &header)[..], chunks, &chunk(b"IDAT", pixels), &chunk(b"IEND", b"")].concat()
 }
 
 /// A zlib stream of `258 · runs + 1` zeros, 13 bits for 258 of them: one block with fixed codes.
-fn zeros(runs: u32) -> Vec<u8> {
+pub(super) fn zeros(runs: u32) -> Vec<u8> {
     let mut bytes = vec![0x78, 0x01];
     let (mut pending, mut count) = (0_u64, 0_u32);
     let mut put = |bits: u64, length: u32| {
@@ -80,7 +80,7 @@ fn grey_tiff(width: u32, height: u32, compression: u32, more: &[(u16, u32)], str
 }
 
 /// A GIF with a screen and one frame, of which only the first pixel is coded.
-fn gif(screen: (u16, u16), frame: (u16, u16)) -> Vec<u8> {
+pub(super) fn gif(screen: (u16, u16), frame: (u16, u16)) -> Vec<u8> {
     let side = u16::to_le_bytes;
     [
         &b"GIF89a"[..],
@@ -95,7 +95,7 @@ fn gif(screen: (u16, u16), frame: (u16, u16)) -> Vec<u8> {
     .concat()
 }
 
-fn bmp(width: i32, height: i32, bits: u16, compression: u32, pixels: &[u8]) -> Vec<u8> {
+pub(super) fn bmp(width: i32, height: i32, bits: u16, compression: u32, pixels: &[u8]) -> Vec<u8> {
     let palette = if bits <= 8 { 4 << bits } else { 0 };
     let length = u32::try_from(54 + palette + pixels.len()).expect("short");
     let mut file = b"BM".to_vec();
@@ -114,7 +114,7 @@ fn bmp(width: i32, height: i32, bits: u16, compression: u32, pixels: &[u8]) -> V
     file
 }
 
-fn riff(chunks: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
+pub(super) fn riff(chunks: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
     let mut body = b"WEBP".to_vec();
     for (kind, data) in chunks {
         body.extend(*kind);
@@ -126,13 +126,13 @@ fn riff(chunks: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
 }
 
 /// The header chunk of an extended WebP.
-fn vp8x(flags: u8, width: u32, height: u32) -> (&'static [u8; 4], Vec<u8>) {
+pub(super) fn vp8x(flags: u8, width: u32, height: u32) -> (&'static [u8; 4], Vec<u8>) {
     let side = |px: u32| (px - 1).to_le_bytes()[..3].to_vec();
     (b"VP8X", [vec![flags, 0, 0, 0], side(width), side(height)].concat())
 }
 
 /// The lossy picture of `webp/lossy.webp` with another size in its header.
-fn vp8(width: u16, height: u16) -> (&'static [u8; 4], Vec<u8>) {
+pub(super) fn vp8(width: u16, height: u16) -> (&'static [u8; 4], Vec<u8>) {
     let file = image("webp/lossy.webp");
     let at = file.windows(4).position(|window| window == b"VP8 ").expect("a lossy picture") + 8;
     let length = usize::try_from(u32::from_le_bytes(file[at - 4..at].try_into().expect("four"))).expect("fits");
@@ -147,7 +147,7 @@ fn vp8l(width: u32, height: u32) -> (&'static [u8; 4], Vec<u8>) {
 }
 
 /// `file` with the sides of its frame header set.
-fn jpeg_of_sides(file: &[u8], width: u16, height: u16) -> Vec<u8> {
+pub(super) fn jpeg_of_sides(file: &[u8], width: u16, height: u16) -> Vec<u8> {
     let frame = segments(file).into_iter().find(|segment| matches!(segment.code, 0xc0..=0xc2)).expect("a frame");
     with(file, frame.start + 5, &[height.to_be_bytes(), width.to_be_bytes()].concat())
 }
@@ -170,8 +170,12 @@ pub(crate) enum End {
     Corrupt,
     /// Refused for its pixels or as a broken file: decoders notice one or the other first.
     AnyRefusal,
+    /// Refused as a variant that is not read.
+    Unsupported,
     /// Rendered, since only its ballast is large.
     Rendered,
+    /// Rendered or refused, by the memory that there is.
+    AnyEnd,
 }
 
 /// A file that must not take much memory or time.
@@ -179,6 +183,12 @@ pub(crate) struct Bomb {
     pub(crate) name: &'static str,
     pub(crate) end: End,
     pub(crate) file: Vec<u8>,
+}
+
+impl Bomb {
+    pub(super) const fn new(name: &'static str, end: End, file: Vec<u8>) -> Self {
+        Self { name, end, file }
+    }
 }
 
 /// Every bomb.
@@ -195,7 +205,7 @@ pub(crate) fn bombs() -> Vec<Bomb> {
         let big = jpeg_of_sides(&progressive, 9000, 9000);
         inserted(&big, segments(&big)[3].start, &progressive[frame.start..frame.end])
     };
-    let bomb = |name, end, file| Bomb { name, end, file };
+    let bomb = Bomb::new;
     vec![
         bomb("png-huge", End::TooManyPixels, png(2_000_000_000, 2_000_000_000, false, b"", &zeros(1))),
         bomb("png-wide", End::TooManyPixels, png(2_000_000_000, 1, false, b"", &zeros(1))),

@@ -4,6 +4,7 @@
 pub(crate) mod bombs;
 pub(crate) mod foreign_formats;
 pub(crate) mod jpeg;
+pub(crate) mod worst;
 
 use std::fs;
 use std::path::{Path, PathBuf};
