@@ -7,6 +7,7 @@ findings are kept.
 import io
 import pathlib
 import shutil
+import struct
 import subprocess
 import tempfile
 
@@ -43,6 +44,57 @@ def tool(data, *command, suffix_in=".in", suffix_out=".out"):
         source.write_bytes(data)
         subprocess.run([part.format(source=source, target=target) for part in command], check=True, capture_output=True)
         return target.read_bytes()
+
+
+def segment(marker, body):
+    return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+
+
+def icc_part(part, number, count):
+    return segment(0xE2, b"ICC_PROFILE\0" + bytes([number, count]) + part)
+
+
+def blocks(data):
+    """Sub-blocks of a GIF."""
+    parts = [data[at : at + 255] for at in range(0, len(data), 255)]
+    return b"".join(bytes([len(part)]) + part for part in parts) + b"\0"
+
+
+def webp_of_groups(groups):
+    """A lossless WebP of 4x4 pixels in one block that names the last of so many groups of prefix codes."""
+    bits = []
+
+    def put(count, value):
+        bits.extend(value >> place & 1 for place in range(count))
+
+    def one_symbol(symbol):
+        put(3, 0b101)
+        put(8, symbol)
+
+    put(8, 0x2F)
+    put(28, 3 | 3 << 14)
+    put(4, 0)
+    put(2, 0)  # no transform, no cache of colours
+    put(4, 1)  # groups, for blocks of 4x4
+    put(1, 0)
+    for symbol in (groups - 1, 0, 0, 0, 0):
+        one_symbol(symbol)
+    for _ in range(groups * 5):
+        # Two symbols of one bit each.
+        put(3, 0b111)
+        put(8, 7)
+        put(8, 9)
+    put(256, 0)  # the pixels
+    data = bytes(int("".join(map(str, bits[at : at + 8][::-1])), 2) for at in range(0, len(bits) // 8 * 8, 8))
+    data += bytes(len(data) % 2)
+    return b"RIFF" + struct.pack("<I", len(data) + 12) + b"WEBPVP8L" + struct.pack("<I", len(data)) + data
+
+
+def tiff(tags, offsets, counts, data):
+    """A little-endian TIFF of one strip or tile."""
+    tags = {**tags, offsets: 8 + 2 + 12 * (len(tags) + 2) + 4, counts: len(data)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    return struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4) + data
 
 
 def main():
@@ -130,6 +182,34 @@ def main():
         ("big-endian.tif", "-B"),
     ]:
         seed(name, tool(raw, "tiffcp", *options, "{source}", "{target}", suffix_in=".tif", suffix_out=".tif"))
+
+    # Small ones of the worst cases in crates/pixels/tests/hostile/files/worst.rs.
+    plain = saved(rgb, format="JPEG", quality=75)
+    seed("faults.jpg", plain[:2] + b"\xff\x01\0" * 40 + plain[2:])
+    parts = [profile[at : at + 100] for at in range(0, len(profile), 100)]
+    seed("profile-in-parts.jpg", plain[:2] + b"".join(icc_part(part, number, len(parts))
+                                                     for number, part in enumerate(parts, 1)) + plain[2:])
+    packet = b'<x tiff:Orientation="6"/>'
+    seed("xmp.jpg", plain[:2] + segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + packet) + plain[2:])
+    texts = PngImagePlugin.PngInfo()
+    for number in range(20):
+        texts.add_text(f"Comment {number}", "x")
+    block = b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
+    texts.add_text("Raw profile type exif", f"\nexif\n{len(block):8}\n{block.hex()}\n", zip=True)
+    texts.add_itxt("XML:com.adobe.xmp", packet.decode(), zip=True)
+    seed("texts.png", saved(rgb, format="PNG", pnginfo=texts))
+    still = saved(rgb.quantize(32), format="GIF", interlace=0)
+    table = 13 + 3 * 32
+    assert still[table] == 0x2C, "the image follows the palette"
+    extensions = [b"!\xff\x0b" + name + blocks(data) for name, data in
+                  ((b"ICCRGBG1012", profile), (b"XMP DataXMP", packet))]
+    seed("extensions.gif", still[:table] + b"".join(extensions) + b"!\xfe\1a\0" * 20 + still[table:])
+    seed("groups.webp", webp_of_groups(20))
+    seed("xmp.webp", saved(rgb, format="WEBP", lossless=True, xmp=packet))
+    grey_tile = {256: 24, 257: 18, 258: 1, 259: 1, 262: 1, 266: 2, 277: 1, 322: 256, 323: 256}
+    seed("large-tile-of-bits.tif", tiff(grey_tile, 324, 325, bytes(range(256)) * 32))
+    strips = {256: 24, 257: 18, 258: 8, 259: 1, 262: 1, 266: 2, 277: 1, 278: 18}
+    seed("turned-bits.tif", tiff(strips, 273, 279, grey.tobytes()))
 
 
 if __name__ == "__main__":

@@ -102,11 +102,30 @@ def stored(image, orientation):
 # --- metadata ------------------------------------------------------------------------------------------------------
 
 
-def exif(orientation, order="<"):
-    """An EXIF block with the orientation only, without the `Exif\\0\\0` of JPEG."""
+def exif(orientation, order="<", kind=3):
+    """An EXIF block with the orientation only, as a SHORT or a LONG (3, 4), without the `Exif\\0\\0` of JPEG."""
     mark = b"II" if order == "<" else b"MM"
-    tag = struct.pack(order + "HHIHH", 274, 3, 1, orientation, 0)
+    tag = struct.pack(order + ("HHIHH" if kind == 3 else "HHII"), 274, kind, 1, *([orientation, 0][: 5 - kind]))
     return mark + struct.pack(order + "HIH", 42, 8, 1) + tag + struct.pack(order + "I", 0)
+
+
+def xmp(orientation, is_element=False):
+    """An XMP packet with the orientation only, as an attribute or an element."""
+    attribute = "" if is_element else f' tiff:Orientation="{orientation}"'
+    element = f"<tiff:Orientation>{orientation}</tiff:Orientation>" if is_element else ""
+    text = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/"{attribute}>{element}</rdf:Description>'
+        "</rdf:RDF></x:xmpmeta>"
+    )
+    return text.encode()
+
+
+def raw_profile(orientation):
+    """The text of ImageMagick's `Raw profile type exif`: 72 hexadecimal digits a line."""
+    digits = (b"Exif\0\0" + exif(orientation)).hex()
+    lines = [digits[at : at + 72] for at in range(0, len(digits), 72)]
+    return "\n".join(["", "exif", f"{len(digits) // 2:8}", *lines, ""]).encode()
 
 
 def icc(description, colour_space, tags, version):
@@ -258,6 +277,14 @@ def jpegs():
     yield "jpeg/orientation-0.jpg", after_soi(plain, app1_exif(0))
     yield "jpeg/orientation-9.jpg", after_soi(plain, app1_exif(9))
 
+    six, eight = jpeg(stored(image, 6)), jpeg(stored(image, 8))
+    namespace = b"http://ns.adobe.com/xap/1.0/\0"
+    yield "jpeg/orientation-long.jpg", after_soi(six, segment(0xE1, b"Exif\0\0" + exif(6, ">", kind=4)))
+    yield "jpeg/orientation-xmp.jpg", after_soi(six, segment(0xE1, namespace + xmp(6)))
+    yield "jpeg/orientation-xmp-element.jpg", after_soi(eight, segment(0xE1, namespace + xmp(8, is_element=True)))
+    both = app1_exif(6), segment(0xE1, namespace + xmp(3))
+    yield "jpeg/orientation-exif-before-xmp.jpg", after_soi(six, *both)
+
     yield "jpeg/baseline.jpg", plain
     yield "jpeg/progressive.jpg", jpeg(image, progressive=True)
     yield "jpeg/grey.jpg", jpeg(grey)
@@ -390,6 +417,17 @@ def pngs():
         data = png(turned, RGB, before_idat=[(b"eXIf", exif(orientation, order))])
         yield f"orientation/png-{orientation}.png", data
 
+    six = np.asarray(stored(image, 6))
+    packet, deflated = xmp(6), zlib.compress(xmp(6, is_element=True), 9)
+    texts = {
+        "xmp": (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet),
+        "xmp-deflated": (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + deflated),
+        "raw-profile": (b"tEXt", b"Raw profile type exif\0" + raw_profile(6)),
+        "raw-profile-deflated": (b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(raw_profile(6), 9)),
+    }
+    for name, text in texts.items():
+        yield f"png/orientation-{name}.png", png(six, RGB, before_idat=[text])
+
     for depth in (1, 2, 4):
         yield f"png/grey-{depth}.png", png(grey >> (8 - depth), GREY, depth)
     yield "png/grey-8.png", png(grey, GREY)
@@ -460,6 +498,7 @@ def webps():
         order = "<" if orientation % 2 else ">"
         data = webp(stored(image, orientation), lossless=True, exif=exif(orientation, order))
         yield f"orientation/webp-{orientation}.webp", data
+    yield "webp/orientation-xmp.webp", webp(stored(image, 6), lossless=True, xmp=xmp(6))
     yield "webp/lossless.webp", webp(image, lossless=True)
     yield "webp/lossless-alpha.webp", webp(with_alpha(image), lossless=True, exact=True)
     yield "webp/lossless-palette.webp", webp(image.quantize(16).convert("RGB"), lossless=True)
@@ -675,6 +714,22 @@ def pillow_tiff(image, **options):
     return out.getvalue()
 
 
+def with_turned_bits(page):
+    """A TIFF of this page with `FillOrder` 2: the first bit of a byte is its least significant one."""
+    tags, blocks = page
+    turn = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+    return tiff(({**tags, 266: (SHORT, [2])}, [block.translate(turn) for block in blocks]))
+
+
+def tiff_page_of(data):
+    """The page of a TIFF of Pillow, for `tiff`."""
+    tags = Image.open(io.BytesIO(data)).tag_v2
+    blocks = [data[at : at + length] for at, length in zip(tags[273], tags[279], strict=True)]
+    kinds = {256: LONG, 257: LONG, 258: SHORT, 259: SHORT, 262: SHORT, 277: SHORT, 278: LONG, 284: SHORT}
+    values = {tag: tags[tag] for tag in kinds if tag in tags}
+    return {tag: (kinds[tag], list(v) if isinstance(v, tuple) else [v]) for tag, v in values.items()}, blocks
+
+
 def tiffcp(data, *arguments):
     """`data` rewritten by tiffcp with these arguments."""
     source, target = OUT / "in.tif", OUT / "out.tif"
@@ -698,6 +753,11 @@ def tiffs():
         more = {274: (SHORT, [orientation])}
         page = tiff_page(turned, TIFF_RGB, order=order, predictor=2, more=more)
         yield f"orientation/tiff-{orientation}.tif", tiff(page, order=order)
+
+    six = np.asarray(stored(image, 6))
+    yield "tiff/orientation-long.tif", tiff(tiff_page(six, TIFF_RGB, predictor=2, more={274: (LONG, [6])}))
+    packet = {700: (UNDEFINED, list(xmp(6)))}
+    yield "tiff/orientation-xmp.tif", tiff(tiff_page(six, TIFF_RGB, predictor=2, more=packet))
 
     yield "tiff/rgb-8-none.tif", tiff(tiff_page(little, TIFF_RGB, compression=NONE))
     yield "tiff/rgb-8-lzw.tif", pillow_tiff(image, compression="tiff_lzw")
@@ -728,6 +788,13 @@ def tiffs():
     yield "tiff/grey-1.tif", tiff(tiff_page(grey >> 7, BLACK_IS_ZERO, 1))
     yield "tiff/grey-1-white-is-zero.tif", tiff(tiff_page(1 - (grey >> 7), WHITE_IS_ZERO, 1))
     yield "tiff/grey-1-packbits.tif", pillow_tiff(Image.fromarray(grey >> 7 != 0), compression="packbits")
+    yield "tiff/grey-1-turned-bits.tif", with_turned_bits(tiff_page(grey >> 7, BLACK_IS_ZERO, 1, compression=NONE))
+    yield "tiff/grey-1-turned-bits-deflate.tif", with_turned_bits(tiff_page(grey >> 7, BLACK_IS_ZERO, 1))
+    yield "tiff/rgb-8-turned-bits.tif", with_turned_bits(tiff_page(little, TIFF_RGB, compression=NONE))
+    lzw = pillow_tiff(image.convert("L"), compression="tiff_lzw")
+    yield "tiff/grey-8-turned-bits-lzw.tif", with_turned_bits(tiff_page_of(lzw))
+    packbits = pillow_tiff(Image.fromarray(grey >> 7 != 0), compression="packbits")
+    yield "tiff/grey-1-turned-bits-packbits.tif", with_turned_bits(tiff_page_of(packbits))
     yield "tiff/grey-4.tif", tiff(tiff_page(grey >> 4, BLACK_IS_ZERO, 4))
     yield "tiff/grey-8.tif", tiff(tiff_page(grey, BLACK_IS_ZERO))
     yield "tiff/grey-8-white-is-zero.tif", tiff(tiff_page(255 - grey, WHITE_IS_ZERO))

@@ -9,6 +9,7 @@ mod excerpt;
 mod gif;
 mod jpeg;
 mod npy;
+mod orientation;
 mod png;
 mod profile;
 mod raster;
@@ -239,13 +240,6 @@ impl Codecs {
             Encoding::Npy => Ok(npy::encode(pixels)),
         }
     }
-}
-
-/// The orientation in an EXIF block: a TIFF structure, after a prefix in JPEG files.
-fn exif_orientation(block: &[u8]) -> Orientation {
-    let tiff = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
-    image::metadata::Orientation::from_exif_chunk(tiff)
-        .map_or(Orientation::Upright, |orientation| Orientation::from_exif(u16::from(orientation.to_exif())))
 }
 
 #[cfg(test)]

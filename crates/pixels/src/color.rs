@@ -18,8 +18,8 @@ impl BrokenProfile {
     }
 }
 
-/// The tags that a conversion to sRGB needs: colorants, curves, white point, adaptation, and the tables from the device.
-/// All others take memory for nothing. A text may even name one range of the profile any number of times.
+/// The tags that a conversion to sRGB needs: colorants, curves, white point, adaptation, tables from the device. All
+/// others take memory for nothing. A text may even name one range of the profile any number of times.
 const NEEDED_TAGS: [&[u8; 4]; 14] = [
     b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC", b"kTRC", b"wtpt", b"bkpt", b"chad", b"cicp", b"A2B0",
     b"A2B1", b"A2B2",
@@ -48,7 +48,7 @@ impl fmt::Debug for Conversion {
 }
 
 impl Conversion {
-    /// An upper bound of the memory that [`Conversion::parse`] takes for a profile of this length, the profile included.
+    /// An upper bound of the memory that [`Conversion::parse`] takes for a profile of this length, and of the profile.
     /// The engine keeps three tables, and turns the one that it uses into floating point, four bytes for each.
     pub(crate) fn memory_bytes(profile_bytes: usize) -> u64 {
         u64::try_from(profile_bytes).unwrap_or(u64::MAX).saturating_mul(16).saturating_add(4 << 20)

@@ -17,7 +17,7 @@ fn accepted(end: End) -> &'static [&'static str] {
         End::AnyRefusal => &["too-many-pixels", "truncated", "corrupt", "unsupported-format"],
         End::Unsupported => &["unsupported-format"],
         End::Rendered => &["written"],
-        End::AnyEnd => &["written", "too-many-pixels", "truncated", "corrupt", "unsupported-format"],
+        End::Any => &["written", "too-many-pixels", "truncated", "corrupt", "unsupported-format"],
     }
 }
 

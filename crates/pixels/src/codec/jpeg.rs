@@ -14,7 +14,7 @@ use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
 
 use self::decompressor::{Decompressor, Picture};
 use super::cursor::Cursor;
-use super::{CodecError, DecodeMemory, Detail, Format, Header, Profile, exif_orientation, raster};
+use super::{CodecError, DecodeMemory, Detail, Format, Header, Profile, orientation, raster};
 use crate::buffer::{Channels, Pixels, byte_len};
 use crate::geometry::{DctScale, Orientation, Size};
 use crate::spec::Subsampling;
@@ -141,7 +141,7 @@ impl Stream {
         let blocks_per_unit: u64 = self.frame.sampling.iter().map(|(h, v)| u64::from(*h) * u64::from(*v)).sum();
         let coefficients = columns.saturating_mul(rows).saturating_mul(blocks_per_unit).saturating_mul(64 * 2);
         let is_buffered = !self.is_single_scan || !is_sequential(self.frame.code);
-        // The rows of a unit and those around it, before and after upsampling: at most 10 blocks (T.81, B.2.3) of 8 rows.
+        // The rows of a unit and those around it, before and after upsampling: 10 blocks (T.81, B.2.3) of 8 rows.
         let row_buffers = columns.saturating_mul(8 * widest * 160).saturating_add(1 << 20);
         let repaired = if self.repairs.is_empty() { 0 } else { u64::try_from(self.length).unwrap_or(u64::MAX) };
         // Inks are decoded to four bytes and then converted to three in a second buffer.
@@ -187,7 +187,11 @@ struct Segments {
     /// Position of the colour transform in an Adobe segment, if it is an unknown one.
     unknown_transform: Option<usize>,
     repairs: Vec<Repair>,
-    orientation: Option<Orientation>,
+    /// Whether there was an EXIF segment: the first one counts.
+    has_exif: bool,
+    exif: Option<Orientation>,
+    /// The orientation in the last XMP segment.
+    xmp: Option<Orientation>,
     /// Number and place of each part of the profile: at most one more than there may be.
     profile_parts: Vec<(u8, Range<usize>)>,
 }
@@ -240,8 +244,15 @@ impl Segments {
             marker::APP0 if payload.starts_with(b"JFIF\0") && payload.get(5).is_some_and(|major| *major != 1) => {
                 self.repair(Repair::Set { position: position + 5, value: 1 })?;
             }
-            marker::APP1 if payload.starts_with(b"Exif\0\0") => {
-                self.orientation.get_or_insert_with(|| exif_orientation(payload));
+            // As in Pillow, metadata stand in front of the first scan.
+            marker::APP1 if self.scans == 0 && !self.has_exif && payload.starts_with(b"Exif\0\0") => {
+                self.has_exif = true;
+                self.exif = orientation::of_exif(payload);
+            }
+            marker::APP1 if self.scans == 0 => {
+                if let Some(packet) = payload.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0") {
+                    self.xmp = orientation::of_xmp(packet);
+                }
             }
             marker::APP2 => {
                 // ICC.1, annex B.4: sequence number, count, then this part of the profile.
@@ -414,7 +425,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
     Ok(Header {
         format: Format::Jpeg,
         size,
-        orientation: segments.orientation.unwrap_or_default(),
+        orientation: segments.exif.or(segments.xmp).unwrap_or_default(),
         profile,
         is_gray,
         memory: stream.memory(),

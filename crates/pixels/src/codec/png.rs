@@ -1,12 +1,15 @@
 //! PNG, decoded and encoded by the `png` crate behind `image`.
 
+use std::borrow::Cow;
+
+use fdeflate::BoundedDecompressionError;
 use image::codecs::png::{PngDecoder, PngEncoder};
 use image::error::ImageResult;
 use image::{ExtendedColorType, ImageEncoder};
 
 use super::cursor::{Cursor, index};
 use super::excerpt::Excerpt;
-use super::{CodecError, Format, Header, Profile, exif_orientation, raster};
+use super::{CodecError, Format, Header, Profile, orientation, raster};
 use crate::buffer::Pixels;
 use crate::geometry::Orientation;
 
@@ -56,7 +59,7 @@ pub(super) fn encode(pixels: &Pixels) -> Result<Vec<u8>, CodecError> {
 
 /// The facts that are read from the chunks directly.
 struct ChunkFacts {
-    /// From `eXIf`, which may come after the pixels, where a decoder has stopped reading.
+    /// From chunks that may come after the pixels, where a decoder has stopped reading.
     orientation: Orientation,
     /// Length of a row as it is inflated, with its filter.
     row_bytes: u64,
@@ -68,6 +71,7 @@ fn check_chunks(bytes: &[u8]) -> Result<ChunkFacts, CodecError> {
     let mut cursor = Cursor::new(bytes);
     cursor.take(8, "the signature")?;
     let mut facts = ChunkFacts { orientation: Orientation::Upright, row_bytes: 0, profile: None };
+    let (mut exif, mut raw_profile, mut xmp) = (None, None, None);
     let mut has_pixels = false;
     loop {
         let length = u32::from_be_bytes(cursor.array("a chunk's length")?);
@@ -87,9 +91,65 @@ fn check_chunks(bytes: &[u8]) -> Result<ChunkFacts, CodecError> {
             b"iCCP" if !has_pixels && facts.profile.is_none() => {
                 facts.profile = zlib_of_profile(data).map(|at| Profile::Deflated(start + at..start + data.len()));
             }
-            b"eXIf" => facts.orientation = exif_orientation(data),
-            b"IEND" => return Ok(facts),
+            b"eXIf" => exif = Some(data),
+            b"tEXt" | b"zTXt" | b"iTXt" => match Text::read(kind, data) {
+                Some((b"Raw profile type exif", text)) => raw_profile = Some(text),
+                Some((b"XML:com.adobe.xmp", text)) => xmp = Some(text),
+                _ => {}
+            },
+            b"IEND" => {
+                // As in Pillow: of each the last one, and a raw profile only without `eXIf`.
+                let exif = match (exif, raw_profile) {
+                    (Some(block), _) => orientation::of_exif(block),
+                    (None, Some(text)) => orientation::of_raw_profile(&text.start()),
+                    (None, None) => None,
+                };
+                let xmp = || xmp.and_then(|text| orientation::of_xmp(&text.start()));
+                facts.orientation = exif.or_else(xmp).unwrap_or_default();
+                return Ok(facts);
+            }
             _ => {}
+        }
+    }
+}
+
+/// The text of a chunk.
+#[derive(Clone, Copy)]
+enum Text<'a> {
+    Plain(&'a [u8]),
+    Deflated(&'a [u8]),
+}
+
+impl<'a> Text<'a> {
+    /// The keyword and the text of a `tEXt`, `zTXt` or `iTXt` chunk (PNG, 11.3.3).
+    fn read(kind: [u8; 4], data: &'a [u8]) -> Option<(&'a [u8], Self)> {
+        fn split(data: &[u8]) -> Option<(&[u8], &[u8])> {
+            let (before, after) = data.split_at(memchr::memchr(0, data)?);
+            Some((before, after.get(1..)?))
+        }
+        let (keyword, rest) = split(data)?;
+        let text = match (&kind, rest) {
+            (b"tEXt", text) => Self::Plain(text),
+            (b"zTXt", [0, text @ ..]) => Self::Deflated(text),
+            (b"iTXt", [is_deflated, 0, rest @ ..]) => {
+                // A language, and the keyword in it.
+                let (_, text) = split(split(rest)?.1)?;
+                if *is_deflated == 0 { Self::Plain(text) } else { Self::Deflated(text) }
+            }
+            _ => return None,
+        };
+        Some((keyword, text))
+    }
+
+    /// The text, or its start if it is long: what is looked for stands near it.
+    fn start(self) -> Cow<'a, [u8]> {
+        const MAX_BYTES: usize = 128 << 10;
+        match self {
+            Self::Plain(text) => Cow::Borrowed(text.get(..MAX_BYTES).unwrap_or(text)),
+            Self::Deflated(text) => match fdeflate::decompress_to_vec_bounded(text, MAX_BYTES) {
+                Ok(text) | Err(BoundedDecompressionError::OutputTooLarge { partial_output: text }) => Cow::Owned(text),
+                Err(_) => Cow::Borrowed(&[]),
+            },
         }
     }
 }

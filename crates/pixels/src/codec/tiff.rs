@@ -13,7 +13,7 @@ use std::ops::Range;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::{ColorType, TiffError};
 
-use super::{CodecError, DecodeMemory, Detail, Format, Header, Profile, jpeg, raster};
+use super::{CodecError, DecodeMemory, Detail, Format, Header, Profile, jpeg, orientation, raster};
 use crate::buffer::{Channels, Pixels};
 use crate::geometry::Orientation;
 
@@ -26,7 +26,6 @@ mod tag {
     pub(super) const PHOTOMETRIC: u16 = 262;
     pub(super) const FILL_ORDER: u16 = 266;
     pub(super) const STRIP_OFFSETS: u16 = 273;
-    pub(super) const ORIENTATION: u16 = 274;
     pub(super) const SAMPLES_PER_PIXEL: u16 = 277;
     pub(super) const ROWS_PER_STRIP: u16 = 278;
     pub(super) const STRIP_BYTE_COUNTS: u16 = 279;
@@ -41,6 +40,7 @@ mod tag {
     pub(super) const SAMPLE_FORMAT: u16 = 339;
     pub(super) const JPEG_TABLES: u16 = 347;
     pub(super) const YCBCR_SUBSAMPLING: u16 = 530;
+    pub(super) const XMP: u16 = 700;
     pub(super) const ICC_PROFILE: u16 = 34675;
 
     /// The tags whose values the decoder reads, all of them, before it looks at the first.
@@ -96,7 +96,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
         size,
         // All pixels of the tiles are decoded.
         largest: raster::size(covered_width, covered_height)?,
-        orientation: Orientation::from_exif(u16::try_from(page.number(tag::ORIENTATION)?.unwrap_or(1)).unwrap_or(1)),
+        orientation: page.orientation()?,
         profile: page
             .find(tag::ICC_PROFILE)
             .map(|entry| Profile::whole(entry.position..entry.position + entry.data.len())),
@@ -200,8 +200,8 @@ fn interleaved(samples: Vec<u8>, planes: usize) -> Vec<u8> {
     data
 }
 
-/// The upper left part of samples of fewer than 8 bits, as one byte each. They are packed in rows of `stride` bytes, most
-/// significant first.
+/// The upper left part of samples of fewer than 8 bits, as one byte each. They are packed in rows of `stride` bytes,
+/// most significant first.
 fn unpacked(samples: &[u8], bits: u8, stride: usize, width: usize, height: usize) -> Vec<u8> {
     let mask = (1_u8 << bits) - 1;
     let mut values = Vec::with_capacity(width.saturating_mul(height));
@@ -511,6 +511,12 @@ impl<'a> Page<'a> {
             Ok((px, px.checked_next_multiple_of(tile_px.max(1)).unwrap_or(px)))
         };
         Ok([side(tag::WIDTH, tag::TILE_WIDTH)?, side(tag::LENGTH, tag::TILE_LENGTH)?])
+    }
+
+    fn orientation(&self) -> Result<Orientation, CodecError> {
+        let tag = self.number(orientation::TAG)?.map(|value| orientation::of_number(value.try_into().unwrap_or(0)));
+        let xmp = || self.find(tag::XMP).and_then(|entry| orientation::of_xmp(entry.data));
+        Ok(tag.or_else(xmp).unwrap_or_default())
     }
 
     /// Whether the decoder can take the file as it is.

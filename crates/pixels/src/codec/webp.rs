@@ -8,7 +8,7 @@ use image::codecs::webp::{WebPDecoder, WebPEncoder};
 use image::{ExtendedColorType, ImageDecoder, ImageEncoder};
 
 use super::cursor::{Cursor, index};
-use super::{CodecError, Format, Header, Profile, exif_orientation, raster};
+use super::{CodecError, Format, Header, Profile, orientation, raster};
 use crate::buffer::Pixels;
 use crate::geometry::{Orientation, Size};
 
@@ -25,9 +25,9 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
                     header.largest = size;
                 }
                 // The planes and modes of whole macroblocks, and copies of the data.
-                let side = |px: u32| u64::from(px.next_multiple_of(16));
+                let whole = |px: u32| u64::from(px.next_multiple_of(16));
                 let data_bytes = u64::try_from(picture.data.len()).unwrap_or(u64::MAX);
-                side(size.width()) * side(size.height()) * 2 + data_bytes * 4
+                whole(size.width()) * whole(size.height()) * 2 + data_bytes * 4
             }
             Kind::Lossless | Kind::Alpha => prefix_code_bytes(header.size),
         });
@@ -130,6 +130,7 @@ fn check_chunks(bytes: &[u8]) -> Result<ChunkFacts<'_>, CodecError> {
     let start = cursor.position(bytes) - body.len();
     let mut chunks = Cursor::new(body);
     chunks.take(4, "the signature")?;
+    let (mut exif, mut xmp) = (None, None);
     let mut facts = ChunkFacts { orientation: Orientation::Upright, profile: None, pictures: Vec::new() };
     let mut seen = Vec::new();
     while !chunks.is_empty() {
@@ -140,20 +141,21 @@ fn check_chunks(bytes: &[u8]) -> Result<ChunkFacts<'_>, CodecError> {
         if length % 2 == 1 && !chunks.is_empty() {
             chunks.take(1, "a chunk's padding")?;
         }
-        if &kind == b"EXIF" {
-            facts.orientation = exif_orientation(data);
-        }
         // The decoder takes the first chunk of each kind.
-        if !matches!(&kind, b"VP8 " | b"VP8L" | b"ALPH" | b"ANMF" | b"ICCP") || seen.contains(&kind) {
+        if !matches!(&kind, b"VP8 " | b"VP8L" | b"ALPH" | b"ANMF" | b"ICCP" | b"EXIF" | b"XMP ") || seen.contains(&kind)
+        {
             continue;
         }
         seen.push(kind);
         match &kind {
+            b"EXIF" => exif = orientation::of_exif(data),
+            b"XMP " => xmp = orientation::of_xmp(data),
             b"ICCP" => facts.profile = Some(Profile::whole(at..at + length)),
             b"ANMF" => facts.pictures.extend(first_frame(bytes.get(at..).unwrap_or_default())),
             _ => facts.pictures.extend(Picture::read(kind, data, None)),
         }
     }
+    facts.orientation = exif.or(xmp).unwrap_or_default();
     Ok(facts)
 }
 

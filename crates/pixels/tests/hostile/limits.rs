@@ -1,12 +1,14 @@
-//! Small files that claim to be, or become, large ones. `tests/it/hostile` measures the memory of the program on them.
+//! Files that claim to be, or become, large ones. `tests/it/hostile` measures the memory of the program on them, and
+//! `plan_memory.rs` that of the decoders.
 
 use pixpipe_pixels::codec::CodecError;
 use pixpipe_pixels::geometry::Size;
 use pixpipe_pixels::render::{Plan, RenderError};
 
 use super::files::bombs::{End, bombs};
-use super::files::expect_none;
-use super::spec;
+use super::files::worst::worst_cases;
+use super::files::{expect_none, failures};
+use super::{spec, text_of, thumbnail};
 
 #[test]
 fn bombs_within_the_memory_limit_are_refused_by_their_pixels() {
@@ -22,4 +24,22 @@ fn bombs_within_the_memory_limit_are_refused_by_their_pixels() {
         }
     }
     expect_none(&wrong);
+}
+
+/// Within the memory that there is. The time grows with the length of each file, or this test takes hours.
+#[test]
+fn worst_cases_come_to_their_end() {
+    use CodecError::{Corrupt, Truncated, Unsupported};
+    expect_none(&failures(&worst_cases(), |bomb| {
+        let outcome = thumbnail(&bomb.file);
+        let is_expected = match bomb.end {
+            End::TooManyPixels => matches!(outcome, Err(RenderError::TooManyPixels { .. })),
+            End::Corrupt => matches!(outcome, Err(RenderError::Codec(Corrupt(_)))),
+            End::Unsupported => matches!(outcome, Err(RenderError::Codec(Unsupported(_)))),
+            End::AnyRefusal => matches!(outcome, Err(RenderError::Codec(Corrupt(_) | Truncated(_) | Unsupported(_)))),
+            End::Rendered => outcome.is_ok(),
+            End::Any => true,
+        };
+        if is_expected { vec![] } else { vec![format!("{}: {}", bomb.name, text_of(&outcome))] }
+    }));
 }

@@ -24,8 +24,8 @@ const NEAREST: [u8; 120] = [
     0x6f, 0x50, 0x71, 0x7f, 0x60, 0x70,
 ];
 
-/// The bytes that the prefix codes of a stream take: all of them, or those up to the first that goes beyond `limit_bytes`.
-/// Of a broken stream, or one of another size, those before the fault: the decoder makes no more of them. The stream of
+/// The bytes that the prefix codes of a stream take: all of them, or those up to the first beyond `limit_bytes`. Of a
+/// broken stream, or one of another size, those before the fault: the decoder makes no more of them. The stream of
 /// an alpha channel has no header.
 pub(super) fn table_bytes(stream: &[u8], size: Size, has_header: bool, limit_bytes: u64) -> u64 {
     let mut codes = PrefixCodes { bits: Bits { bytes: stream, buffer: 0, count: 0 }, bytes: 0, limit_bytes };

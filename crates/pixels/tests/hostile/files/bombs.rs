@@ -175,7 +175,7 @@ pub(crate) enum End {
     /// Rendered, since only its ballast is large.
     Rendered,
     /// Rendered or refused, by the memory that there is.
-    AnyEnd,
+    Any,
 }
 
 /// A file that must not take much memory or time.
