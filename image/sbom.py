@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Writes target/sbom.cdx.json: the components of the program that ships, as CycloneDX 1.5.
 
+    python image/sbom.py                   # needs the network once, for cargo-cyclonedx
+    python image/sbom.py --libjpeg-turbo   # prints the component of libjpeg-turbo alone, for its test
+
 cargo-cyclonedx describes the crates. It does not know which features ship: cargo's metadata unites those of all members
 of the workspace and of their dev-dependencies. So its list is cut down to the crates that `cargo tree` shows for the
 package pixpipe. Two C libraries, which neither of them knows, are added here.
@@ -10,6 +13,7 @@ import json
 import platform
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parent.parent
@@ -24,6 +28,9 @@ OUTPUT = TREE / "target" / "sbom.cdx.json"
 def main():
     metadata = cargo("metadata", "--locked", "--format-version", "1", "--filter-platform", TARGET)
     packages = json.loads(metadata)["packages"]
+    if sys.argv[1:] == ["--libjpeg-turbo"]:
+        print(json.dumps(libjpeg_turbo(packages)))
+        return
     bom = cut_down(described(packages), shipped())
     jpeg, libc = libjpeg_turbo(packages), glibc()
     bom["components"] += [jpeg, libc]

@@ -62,7 +62,7 @@ CHECK = [
     Stage("unit", "pure code, the contact sheet",
           f"{CARGO_TEST} --lib --bins --test program && {CARGO_TEST} --doc", needs=("compile",)),
     Stage("pixels", "plans, hostile files, mutated files in the pixels crate",
-          f"{CARGO_TEST} --test plan_memory --test hostile --test fuzz_corpus", needs=("compile",)),
+          f"{CARGO_TEST} --test plan_memory --test hostile --test fuzz_corpus --test sbom", needs=("compile",)),
     Stage("behaviour", "the built program: environment, S3, races, hand-back, goldens", f"{CARGO_TEST} --test it",
           needs=("compile",)),
 ]
