@@ -12,7 +12,7 @@ CARGO_TEST := cargo test --locked --workspace --features fault-switch
 BIN := target/$(TRIPLE)/dist/pixpipe
 DEMO_BIN := target/$(TRIPLE)/quick
 
-.PHONY: help tools build demo check test lint format clippy goldens chaos parity ministack pipe image image-test sbom \
+.PHONY: help tools build demo check test lint format clippy deny goldens chaos parity ministack pipe image image-test sbom \
 	e2e bench fuzz clean
 
 help: ## this list
@@ -45,7 +45,7 @@ check: tools ## format, lints, unit and behaviour tests: under 5 minutes after t
 test: tools ## everything: with real S3 servers, Pillow, the image, the module and the whole flow: about 20 minutes
 	@$(PYTHON) scripts/test.py test
 
-lint: format clippy ## formatting, clippy and documentation, all without a warning
+lint: format clippy deny ## formatting, clippy and documentation without a warning; the rules on dependencies
 
 format:
 	cargo fmt --all --check
@@ -56,6 +56,9 @@ clippy: tools
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	cargo clippy --locked --package pixpipe --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+deny: ## licences, sources and advisories of all crates (needs cargo-deny)
+	@scripts/deny.sh
 
 $(VENV)/ok: testdata/requirements.txt
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { $(SUDO) apt-get update -qq; \
@@ -94,10 +97,11 @@ e2e: tools ## the whole flow on this machine: terraform apply, uploads, tasks in
 	acceptance/e2e/run || [ $$? = 77 ]
 
 # The program last: cargo bench must not leave another one in its place.
-bench: tools ## criterion per stage, the start, then the peers over PHOTOS: benches/README.md
+bench: tools ## criterion per stage, the start, small objects, then the peers over PHOTOS: benches/README.md
 	PIXPIPE_BENCH_PHOTOS=$(abspath $(PHOTOS)) cargo bench --locked --package pixpipe-pixels --profile dist --bench stages
 	$(MAKE) build
 	$(PYTHON) benches/start.py --binary $(BIN)
+	$(PYTHON) benches/throughput.py --binary $(BIN)
 	$(PYTHON) benches/peers/run.py --binary $(BIN) $(PHOTOS)
 
 fuzz: ## a minute of each fuzz target (needs cargo-fuzz)

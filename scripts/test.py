@@ -68,7 +68,7 @@ CHECK = [
 ]
 
 # cargo locks its folder while it checks, so this comes when nobody else needs it.
-LINT = Stage("lint", "clippy and documentation, without a warning", "make --no-print-directory clippy",
+LINT = Stage("lint", "clippy and documentation, without a warning", "make --no-print-directory clippy deny",
              needs=("unit", "pixels", "behaviour"))
 
 EVERYTHING = [
