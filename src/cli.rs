@@ -72,11 +72,13 @@ fn preview(config: &Config, entries: &[Entry], machine: Machine) -> String {
 /// One line of the settings: `NAME=value`, and the default if it differs.
 fn setting(variable: &Variable, set: &Setting, machine: Machine) -> String {
     let Variable { name, default, .. } = variable;
+    let from_preset = if set.preset.is_some() { "by PRESET, " } else { "" };
     match (set.text.as_deref().map(one_line), default) {
         (Some(_), _) if *name == "SQS_BODY" => {
             format!("  {name}: {} bytes\n", set.text.as_deref().unwrap_or_default().len())
         }
-        (Some(text), _) if set.is_changed => format!("* {name}={text} (default: {default})\n"),
+        (Some(text), _) if set.is_changed => format!("* {name}={text} ({from_preset}default: {default})\n"),
+        (Some(text), _) if set.preset.is_some() => format!("  {name}={text} (by PRESET)\n"),
         (Some(text), _) => format!("  {name}={text}\n"),
         (None, DefaultValue::Text(text)) => format!("  {name}={text}\n"),
         (None, _) => match *name {
@@ -116,7 +118,8 @@ fn help() -> String {
              object              {\"bucket\":...,\"key\":...}, \"s3://bucket/key\"\n  \
              key                 {\"Key\":...} with SOURCE_BUCKET\n  \
              batcher             {\"Items\":[...],\"BatchInput\":{\"bucket\":...}}\n\n\
-             Outputs: DEST_PREFIX<W>x<H>/<source key>, with .jpg, .png, .webp or .npy appended if missing\n\n\
+             Outputs: DEST_PREFIX<W>x<H>/<source key> (FIT=short: short<N>/), with .jpg, .png, .webp or .npy appended \
+             if missing\n\n\
              Exit codes:\n  \
              0                   every record written, skipped or handed back\n  \
              1                   at least one record failed for good and was not handed back\n  \
@@ -154,11 +157,17 @@ mod tests {
         let machine = Machine { threads: 1, concurrency: 8, requests: 8, memory_bytes: 1 << 30 };
         let shown = |name: &str, text: Option<&str>, is_changed| {
             let variable = VARIABLES.iter().find(|variable| variable.name == name).expect("a variable");
-            setting(variable, &Setting { text: text.map(str::to_owned), is_changed }, machine)
+            setting(variable, &Setting { text: text.map(str::to_owned), is_changed, preset: None }, machine)
         };
         assert_eq!(shown("SQS_BODY", Some("[\n\n]"), false), "  SQS_BODY: 4 bytes\n");
         assert_eq!(shown("DEST_PREFIX", Some("it's\n"), true), "* DEST_PREFIX=it's\\n (default: empty)\n");
         assert_eq!(shown("FIT", None, false), "  FIT=cover\n");
+        let by_preset = |name: &str, text: &str, is_changed| {
+            let variable = VARIABLES.iter().find(|variable| variable.name == name).expect("a variable");
+            setting(variable, &Setting { text: Some(text.to_owned()), is_changed, preset: Some("clip-224") }, machine)
+        };
+        assert_eq!(by_preset("SIZES", "224@224", true), "* SIZES=224@224 (by PRESET, default: 224)\n");
+        assert_eq!(by_preset("FIT", "cover", false), "  FIT=cover (by PRESET)\n");
         assert_eq!(shown("CONCURRENCY", None, false), "  CONCURRENCY=8 (32 × CPUs)\n");
         assert_eq!(shown("SOURCE_BUCKET", None, false), "  SOURCE_BUCKET is not set\n");
     }

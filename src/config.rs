@@ -1,16 +1,19 @@
 //! The environment → [`Config`]: every variable of the contract, every fault at once.
 
+mod preset;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pixpipe_pixels::geometry::{Fit, Size};
+use pixpipe_pixels::geometry::{CropRound, Fit, MAX_ASPECT, OutputSize, OutputSizeError};
 use pixpipe_pixels::spec::{Color, Decode, Encoding, Filter, Rgb, Spec, Subsampling};
 use serde::Deserialize;
 use tracing_subscriber::filter::Targets;
 
+pub use self::preset::Preset;
 use crate::destination::Destination;
 use crate::object::BucketName;
 use crate::one_line::one_line;
@@ -67,7 +70,10 @@ impl<T> Row<T> {
         };
         if value.is_none() {
             let Variable { name, accepts, meaning, .. } = *self.variable;
-            let accepted = if text.is_some() { accepts.to_owned() } else { inside_a_sentence(meaning) };
+            let accepted = match text {
+                Some(text) => remedy(name, text).unwrap_or_else(|| accepts.to_owned()),
+                None => inside_a_sentence(meaning),
+            };
             faults.push(Fault { variable: name, received: text.cloned(), accepted });
         }
         value
@@ -116,6 +122,7 @@ macro_rules! variables {
                     settings.push(Setting {
                         text: texts.$field.filter(|text| !text.is_empty()),
                         is_changed: $field.as_ref().is_some_and(|value| row.is_changed(value)),
+                        preset: None,
                     });
                 )*
                 Some((Self { $($field: $field?,)* }, settings))
@@ -134,13 +141,24 @@ variables! {
     dest_prefix: String = "DEST_PREFIX", DefaultValue::Text(""), prefix,
         "at most 900 bytes",
         "The start of every output key, taken literally: `thumbs/` or `thumbs-`.";
-    sizes: Vec<Size> = "SIZES", DefaultValue::Text("224"), sizes,
-        "a comma list of N or WxH, each side 1 to 4096 px",
-        "The sizes of the outputs: `N` (N×N) or `WxH`, separated by commas. All are made from one decode.";
-    fit: Fit = "FIT", DefaultValue::Text("cover"), |text| one_of(&Fit::ALL, Fit::as_str, text),
-        "cover, contain or stretch",
+    preset: Option<Preset> = "PRESET", DefaultValue::None("none"), |text| optional(text, Preset::parse),
+        "torchvision-256-224, torchvision-232-224, torchvision-342-299, timm-875-224, timm-900-224, timm-950-224, \
+         timm-965-224, clip-224, hf-clip-224, hf-vit-224 or fid-299",
+        "The picture that a library would have made: a name for `SIZES`, `FIT`, `CROP_ROUND` and `FILTER`, which may \
+         not be set beside it, and for `DECODE=exact`, `COLOR=ignore` and `FORMAT=png`, which may.";
+    sizes: Vec<OutputSize> = "SIZES", DefaultValue::Text("224"), |text| sizes(text).ok(),
+        "a comma list of N, WxH, N@R or WxH@R, each number 1 to 4096 px",
+        "The sizes of the outputs, separated by commas: `N` (N×N) or `WxH`, placed by `FIT`; `N@R` or `WxH@R` scales \
+         the short side to R and cuts the centre out. All are made from one decode.";
+    fit: FitWord = "FIT", DefaultValue::Text("cover"), |text| one_of(&FitWord::ALL, FitWord::as_str, text),
+        "cover, contain, stretch or short",
         "`cover` fills the output and crops the centre. `contain` fits the image inside and pads with `BACKGROUND`. \
-         `stretch` ignores the aspect ratio. The output is exactly W×H in all three; small sources are enlarged.";
+         `stretch` ignores the aspect ratio. The output is exactly W×H in all three. `short` scales the short side to \
+         N and keeps the aspect ratio. Small sources are enlarged.";
+    crop_round: CropRound = "CROP_ROUND", DefaultValue::Text("even"),
+        |text| one_of(&CropRound::ALL, CropRound::as_str, text),
+        "even or floor",
+        "Where `N@R` cuts if half a pixel is left: `even` as torchvision, timm and open_clip, `floor` as transformers.";
     filter: Filter = "FILTER", DefaultValue::Text("lanczos3"), |text| one_of(&Filter::ALL, Filter::as_str, text),
         "box, bilinear, hamming, bicubic or lanczos3",
         "The resampling filter of Pillow, with its antialiasing. `bicubic` is Catmull-Rom (a = −0.5).";
@@ -325,6 +343,26 @@ impl LogFormat {
     }
 }
 
+/// The words of `FIT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FitWord {
+    /// Outputs of an exact size.
+    Exact(Fit),
+    /// Outputs that follow the source's aspect ratio.
+    Short,
+}
+
+impl FitWord {
+    const ALL: [Self; 4] = [Self::Exact(Fit::Cover), Self::Exact(Fit::Contain), Self::Exact(Fit::Stretch), Self::Short];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact(fit) => fit.as_str(),
+            Self::Short => "short",
+        }
+    }
+}
+
 /// The words of `FORMAT`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
@@ -343,6 +381,15 @@ impl Format {
             Self::Png => "png",
             Self::Webp => "webp",
             Self::Npy => "npy",
+        }
+    }
+
+    const fn encoding(self, quality: u8, subsampling: Subsampling) -> Encoding {
+        match self {
+            Self::Jpeg => Encoding::Jpeg { quality, subsampling },
+            Self::Png => Encoding::Png,
+            Self::Webp => Encoding::Webp,
+            Self::Npy => Encoding::Npy,
         }
     }
 }
@@ -381,6 +428,8 @@ pub struct Setting {
     pub text: Option<String>,
     /// Whether its value is another than the default.
     pub is_changed: bool,
+    /// The preset that its text is from; `None` if it was set by itself, or not at all.
+    pub preset: Option<&'static str>,
 }
 
 impl Config {
@@ -403,12 +452,21 @@ impl Config {
             }
             texts.insert(variable.name, value.to_string_lossy().into_owned());
         }
+        let preset = texts.get("PRESET").and_then(|name| Preset::parse(name));
+        let from_preset = preset.map(|preset| expand(preset, &mut texts, &mut faults)).unwrap_or_default();
+        faults.extend(contradiction(&texts));
         let texts = texts.into_iter().map(|(name, text)| (name.to_owned(), text));
         let texts: Texts = envy::from_iter(texts).map_err(|error| {
             vec![Fault { variable: "the environment", received: Some(error.to_string()), accepted: "texts".to_owned() }]
         })?;
         match Values::read(texts, &mut faults) {
-            Some((values, settings)) if faults.is_empty() => Ok(Self::new(values, settings)),
+            Some((values, mut settings)) if faults.is_empty() => {
+                let preset = values.preset.map(|preset| preset.name);
+                for (variable, setting) in VARIABLES.iter().zip(&mut settings) {
+                    setting.preset = preset.filter(|_| from_preset.contains(&variable.name));
+                }
+                Ok(Self::new(values, settings))
+            }
             _ => {
                 faults.sort_by_key(|fault| VARIABLES.iter().position(|variable| variable.name == fault.variable));
                 // One fault a variable: the first is that its text is not UTF-8.
@@ -419,23 +477,25 @@ impl Config {
     }
 
     fn new(values: Values, settings: Vec<Setting>) -> Self {
-        let encoding = match values.format {
-            Format::Jpeg => Encoding::Jpeg { quality: values.jpeg_quality, subsampling: values.jpeg_subsampling },
-            Format::Png => Encoding::Png,
-            Format::Webp => Encoding::Webp,
-            Format::Npy => Encoding::Npy,
+        let shaped = |size| match (size, values.fit) {
+            (OutputSize::Exact(size), FitWord::Short) => OutputSize::Short(size.short_side()),
+            (OutputSize::Cut(cut), _) => OutputSize::Cut(cut.rounded(values.crop_round)),
+            (size, _) => size,
         };
         Self {
             batch: values.sqs_body,
             destination: Destination { bucket: values.dest_bucket, prefix: values.dest_prefix },
             spec: Spec {
-                sizes: values.sizes,
-                fit: values.fit,
+                sizes: values.sizes.into_iter().map(shaped).collect(),
+                fit: match values.fit {
+                    FitWord::Exact(fit) => fit,
+                    FitWord::Short => Fit::Cover,
+                },
                 filter: values.filter,
                 decode: values.decode,
                 color: values.color,
                 background: values.background,
-                encoding,
+                encoding: values.format.encoding(values.jpeg_quality, values.jpeg_subsampling),
             },
             limits: Limits {
                 source_bytes: values.max_source_bytes,
@@ -520,16 +580,92 @@ fn queue_url(text: &str) -> Option<String> {
     (!host.is_empty() && !path.is_empty() && is_plain && !is_fifo).then(|| text.to_owned())
 }
 
-/// A comma list of sizes; one that is given twice counts once.
-fn sizes(text: &str) -> Option<Vec<Size>> {
-    let mut sizes = Vec::new();
+/// A comma list of sizes; one that is given twice counts once. The error is what to use.
+fn sizes(text: &str) -> Result<Vec<OutputSize>, Option<String>> {
+    let mut sizes: Vec<OutputSize> = Vec::new();
     for part in text.split(',') {
-        let size = part.trim().parse().ok()?;
-        if !sizes.contains(&size) {
-            sizes.push(size);
+        let size: OutputSize = part.trim().parse().map_err(|error| match error {
+            OutputSizeError::NotASize(_) => None,
+            OutputSizeError::SmallShortSide { received, least, .. } => {
+                Some(format!("R of at least {least} in \"{received}\", since that cuts {least} px out of R"))
+            }
+        })?;
+        if sizes.contains(&size) {
+            continue;
+        }
+        if let Some(other) = sizes.iter().find(|other| other.folder() == size.folder()) {
+            let folder = size.folder();
+            return Err(Some(format!(
+                "{other} or {size}, not both: both would be {folder}/<source key>; two tasks with prefixes of their \
+                 own make both"
+            )));
+        }
+        sizes.push(size);
+    }
+    Ok(sizes)
+}
+
+/// What to use in place of a text that its variable does not accept, if that can be told from the text.
+fn remedy(variable: &str, text: &str) -> Option<String> {
+    match variable {
+        "PRESET" => preset::instead_of(text).map(str::to_owned),
+        "SIZES" => sizes(text).err().flatten(),
+        _ => None,
+    }
+}
+
+/// Adds the settings of a preset to the texts. Gives the variables that it has set.
+fn expand(preset: Preset, texts: &mut BTreeMap<&'static str, String>, faults: &mut Vec<Fault>) -> Vec<&'static str> {
+    let mut expanded = Vec::new();
+    for (variable, text) in preset.settings() {
+        match texts.get(variable).filter(|text| !text.is_empty()) {
+            None => {
+                texts.insert(variable, text.to_owned());
+                expanded.push(variable);
+            }
+            Some(received) if preset::GEOMETRY.contains(&variable) => faults.push(Fault {
+                variable,
+                received: Some(received.clone()),
+                accepted: format!("PRESET={} alone, which sets {variable}={text}", preset.name),
+            }),
+            Some(_) => {}
         }
     }
-    Some(sizes)
+    expanded
+}
+
+/// The fault of `SIZES` that `FIT` or `FORMAT` does not allow, if these can be read.
+fn contradiction(texts: &BTreeMap<&'static str, String>) -> Option<Fault> {
+    let text = |variable: &str| texts.get(variable).map(String::as_str).filter(|text| !text.is_empty());
+    let fit =
+        text("FIT").map_or(Some(FitWord::Exact(Fit::Cover)), |text| one_of(&FitWord::ALL, FitWord::as_str, text))?;
+    let received = text("SIZES").unwrap_or_default();
+    let sizes = sizes(received).ok()?;
+    let accepted = match fit {
+        FitWord::Exact(Fit::Cover) => return None,
+        FitWord::Exact(fit) => {
+            let has_cut = sizes.iter().any(|size| matches!(size, OutputSize::Cut(_)));
+            has_cut.then(|| format!("N or WxH with FIT={}: N@R goes with FIT=cover", fit.as_str()))
+        }
+        FitWord::Short if received.contains(['x', '@']) => {
+            Some("N with FIT=short: the other side follows from the source".to_owned())
+        }
+        FitWord::Short => {
+            let format =
+                text("FORMAT").map_or(Some(Format::Jpeg), |text| one_of(&Format::ALL, Format::as_str, text))?;
+            let longest_px = format.encoding(90, Subsampling::S420).longest_side_px();
+            let most_px = longest_px / MAX_ASPECT;
+            let is_larger = sizes.iter().any(|size| matches!(size, OutputSize::Exact(size) if size.width() > most_px));
+            is_larger.then(|| {
+                let format = format.as_str();
+                format!(
+                    "N of {most_px} px at most with FIT=short and FORMAT={format}: the long side may be \
+                     {MAX_ASPECT} N, and {format} holds {longest_px} px"
+                )
+            })
+        }
+    };
+    Some(Fault { variable: "SIZES", received: Some(received.to_owned()), accepted: accepted? })
 }
 
 #[cfg(test)]
@@ -598,8 +734,11 @@ mod tests {
         let cases: &[(&str, &[&str])] = &[
             ("DEST_BUCKET", &["", "a b", "a/b"]),
             ("DEST_PREFIX", &[&"x".repeat(901)]),
-            ("SIZES", &["0", "4097", "224,", ",", "224x", "axb", "-1", "224;299"]),
+            ("PRESET", &["torchvision", "CLIP-224", "keras-nearest", "pytorch-fid"]),
+            ("SIZES", &["0", "4097", "224,", ",", "224x", "axb", "-1", "224;299", "224@", "224@0", "@256", "224@4097"]),
+            ("SIZES", &["224@223", "320x240@319", "224,224@256", "224@256,224@248", "224x224,224@224"]),
             ("FIT", &["Cover", "fill"]),
+            ("CROP_ROUND", &["Even", "down"]),
             ("FILTER", &["lanczos", "nearest"]),
             ("DECODE", &["full"]),
             ("COLOR", &["sRGB"]),
@@ -651,10 +790,104 @@ mod tests {
         let faults = Config::from_vars([("FIT".into(), "x".into()), ("SIZES".into(), "y".into())]).expect_err("faults");
         let names: Vec<_> = faults.iter().map(|fault| fault.variable).collect();
         assert_eq!(names, ["SQS_BODY", "DEST_BUCKET", "SIZES", "FIT"]);
-        assert_eq!(faults[3].to_string(), "FIT=\"x\" is not accepted: use cover, contain or stretch");
+        assert_eq!(faults[3].to_string(), "FIT=\"x\" is not accepted: use cover, contain, stretch or short");
         let required = "SQS_BODY is required: the batch of events, as JSON, for example [\"s3://bucket/key\"]";
         assert_eq!(faults[0].to_string(), required);
         assert_eq!(faults[1].to_string(), "DEST_BUCKET is required: the bucket that receives the results");
+    }
+
+    fn texts(faults: &[Fault]) -> Vec<String> {
+        faults.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_preset_is_nothing_but_a_name_for_settings() {
+        let accepts = VARIABLES.iter().find(|variable| variable.name == "PRESET").expect("a variable").accepts;
+        let names: Vec<&str> = accepts.split([',', ' ']).filter(|word| word.contains('-')).collect();
+        assert_eq!(names, Preset::ALL.map(|preset| preset.name));
+        for preset in Preset::ALL {
+            let named = config(&[("PRESET", preset.name)]).expect("valid");
+            let written = config(&preset.settings()).expect("valid");
+            assert_eq!(named.spec, written.spec, "{}", preset.name);
+            assert_eq!((named.spec.decode, named.spec.color), (Decode::Exact, Color::Ignore));
+            assert_eq!(named.spec.encoding, Encoding::Png, "lossless");
+            let hashes = |config: &Config| config.spec.sizes.iter().map(|s| config.spec.hash(*s)).collect::<Vec<_>>();
+            assert_eq!(hashes(&named), hashes(&written), "the name is not in the spec");
+            for (variable, setting) in VARIABLES.iter().zip(&named.settings) {
+                let expected = preset.settings().iter().find(|(name, _)| *name == variable.name).map(|(_, text)| *text);
+                let text = setting.text.as_deref().filter(|_| setting.preset.is_some());
+                assert_eq!(text, expected, "{} of {}", variable.name, preset.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_geometry_may_be_set_beside_a_preset() {
+        let vars = [("PRESET", "clip-224"), ("FORMAT", "jpeg"), ("JPEG_QUALITY", "95"), ("DECODE", "fast")];
+        let config = config(&[&vars[..], &[("COLOR", "srgb"), ("BACKGROUND", "ffffff"), ("FIT", "")]].concat());
+        let spec = config.expect("valid").spec;
+        assert_eq!((spec.filter, spec.decode, spec.color), (Filter::Bicubic, Decode::Fast, Color::Srgb));
+        assert_eq!(spec.encoding, Encoding::Jpeg { quality: 95, subsampling: Subsampling::S420 });
+        assert_eq!(spec.sizes, ["224@224".parse().expect("a size")]);
+    }
+
+    #[test]
+    fn geometry_beside_a_preset_is_a_fault_even_if_it_is_the_same() {
+        let vars = [("PRESET", "clip-224"), ("SIZES", "224@224"), ("FILTER", "x"), ("CROP_ROUND", "even")];
+        let faults = config(&[&vars[..], &[("FIT", "cover"), ("FORMAT", "jpg")]].concat()).expect_err("faults");
+        let expected = [
+            "SIZES=\"224@224\" is not accepted: use PRESET=clip-224 alone, which sets SIZES=224@224",
+            "FIT=\"cover\" is not accepted: use PRESET=clip-224 alone, which sets FIT=cover",
+            "CROP_ROUND=\"even\" is not accepted: use PRESET=clip-224 alone, which sets CROP_ROUND=even",
+            "FILTER=\"x\" is not accepted: use PRESET=clip-224 alone, which sets FILTER=bicubic",
+            "FORMAT=\"jpg\" is not accepted: use jpeg, png, webp or npy",
+        ];
+        assert_eq!(texts(&faults), expected);
+    }
+
+    #[test]
+    fn a_fault_of_the_geometry_says_what_to_use() {
+        let one = |vars: &[(&str, &str)]| texts(&config(vars).expect_err("a fault")).join("\n");
+        let cases: &[(&[(&str, &str)], &str)] = &[
+            (&[("SIZES", "224,300@256")], "use R of at least 300 in \"300@256\", since that cuts 300 px out of R"),
+            (&[("SIZES", "224,224@256")], "use 224x224 or 224x224@256, not both: both would be 224x224/<source key>"),
+            (&[("SIZES", "224@0")], "use a comma list of N, WxH, N@R or WxH@R, each number 1 to 4096 px"),
+            (&[("SIZES", "224@256"), ("FIT", "contain")], "use N or WxH with FIT=contain: N@R goes with FIT=cover"),
+            (&[("SIZES", "224@256"), ("FIT", "stretch")], "use N or WxH with FIT=stretch: N@R goes with FIT=cover"),
+            (&[("SIZES", "224@256"), ("FIT", "short")], "use N with FIT=short: the other side follows from the source"),
+            (&[("SIZES", "384x384"), ("FIT", "short")], "use N with FIT=short: the other side follows from the source"),
+            (
+                &[("SIZES", "384,4094"), ("FIT", "short")],
+                "use N of 4093 px at most with FIT=short and FORMAT=jpeg: the long side may be 16 N, and jpeg holds \
+                 65500 px",
+            ),
+            (&[("SIZES", "1025"), ("FIT", "short"), ("FORMAT", "webp")], "use N of 1024 px at most with FIT=short"),
+            (&[("PRESET", "keras-nearest")], "use hf-vit-224, and load_img with interpolation=\"bilinear\""),
+            (&[("PRESET", "timm-border")], "use SIZES=224, FIT=contain, FILTER=bicubic and BACKGROUND=7c7468"),
+            (&[("PRESET", "resnet50")], "use torchvision-256-224, torchvision-232-224, "),
+        ];
+        for (vars, expected) in cases {
+            let fault = one(vars);
+            assert!(fault.contains(expected) && fault.starts_with(vars[0].0), "{fault}\ninstead of {expected}");
+            assert_eq!(fault.lines().count(), 1, "{fault}");
+        }
+        // Together with others, whatever they are.
+        let faults = one(&[("SIZES", "224@256"), ("FIT", "short"), ("COLOR", "x"), ("PRESET", "y")]);
+        assert_eq!(faults.lines().count(), 3, "{faults}");
+        for (sizes, format) in [("4093", "jpeg"), ("1024", "webp"), ("4096", "png"), ("4096", "npy")] {
+            config(&[("SIZES", sizes), ("FIT", "short"), ("FORMAT", format)]).expect("within the format");
+        }
+    }
+
+    #[test]
+    fn outputs_that_follow_the_source_or_are_cut_are_read() {
+        let sizes = |vars: &[(&str, &str)]| {
+            config(vars).expect("valid").spec.sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(sizes(&[("SIZES", "224@256, 299,640x480@640,224@256")]), "224x224@256 299x299 640x480@640");
+        assert_eq!(sizes(&[("SIZES", "384,512"), ("FIT", "short")]), "short384 short512");
+        let round = |round| config(&[("SIZES", "224@256"), ("CROP_ROUND", round)]).expect("valid").spec.sizes;
+        assert_ne!(round("even"), round("floor"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pixpipe_pixels::geometry::Size;
+use pixpipe_pixels::geometry::OutputSize;
 
 use crate::object::{BucketName, NameError, ObjectKey, SourceObject};
 
@@ -37,12 +37,17 @@ impl Destination {
         self.prefix.is_empty() && object.bucket == self.bucket
     }
 
-    /// The key of one output: prefix, `<W>x<H>/`, source key, and the first of `extensions` unless the source key ends
-    /// in one of them (in any case).
+    /// The key of one output: prefix, folder of the size, `/`, source key, and the first of `extensions` unless the
+    /// source key ends in one of them (in any case).
     ///
     /// # Errors
     /// [`NameError::LongKey`] if S3 could not hold it.
-    pub fn output_key(&self, size: Size, source: &ObjectKey, extensions: &[&str]) -> Result<ObjectKey, NameError> {
+    pub fn output_key(
+        &self,
+        size: OutputSize,
+        source: &ObjectKey,
+        extensions: &[&str],
+    ) -> Result<ObjectKey, NameError> {
         let has_extension = |extension: &&str| {
             let name = source.as_str().as_bytes();
             name.len()
@@ -52,13 +57,14 @@ impl Destination {
         };
         let appended =
             if extensions.iter().any(has_extension) { "" } else { extensions.first().copied().unwrap_or("") };
-        ObjectKey::parse(&format!("{}{size}/{source}{appended}", self.prefix))
+        ObjectKey::parse(&format!("{}{}/{source}{appended}", self.prefix, size.folder()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::num::NonZeroU32;
 
     fn destination(prefix: &str) -> Destination {
         Destination { bucket: BucketName::parse("out").expect("a name"), prefix: prefix.to_owned() }
@@ -85,7 +91,7 @@ mod tests {
 
     #[test]
     fn output_keys_never_meet() {
-        let size: Size = "224".parse().expect("a size");
+        let size: OutputSize = "224".parse().expect("a size");
         let cases = [
             ("appended", "", "a/1.png", &[".jpg", ".jpeg"][..], "224x224/a/1.png.jpg"),
             ("kept", "", "a/1.jpg", &[".jpg", ".jpeg"], "224x224/a/1.jpg"),
@@ -99,6 +105,12 @@ mod tests {
             let actual = destination(prefix).output_key(size, &key, extensions).expect("short enough");
             assert_eq!(actual.as_str(), expected, "{label}");
         }
+        let key = ObjectKey::parse("a/1.jpg").expect("a key");
+        let cut = destination("t/").output_key("224@256".parse().expect("a size"), &key, &[".png"]);
+        assert_eq!(cut.as_ref().map(ObjectKey::as_str), Ok("t/224x224/a/1.jpg.png"), "as large as a plain 224");
+        let short = OutputSize::Short(NonZeroU32::new(384).expect("not zero"));
+        let short = destination("t/").output_key(short, &key, &[".jpg"]);
+        assert_eq!(short.as_ref().map(ObjectKey::as_str), Ok("t/short384/a/1.jpg"));
         let long = ObjectKey::parse(&"x".repeat(1024)).expect("a key");
         assert!(matches!(destination("").output_key(size, &long, &[".jpg"]), Err(NameError::LongKey { .. })));
     }

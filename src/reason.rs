@@ -52,6 +52,8 @@ pub enum FailReason {
     TooManyPixels,
     /// The bytes are not an image of a format that can be read.
     UnsupportedFormat,
+    /// The image is too narrow or too flat for outputs that follow its aspect ratio.
+    UnsupportedAspect,
     /// The file ends before its image.
     Truncated,
     /// The file contradicts itself.
@@ -72,12 +74,13 @@ pub enum FailReason {
 
 impl FailReason {
     /// Every reason, in the order of the contract.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NotFound,
         Self::AccessDenied,
         Self::TooManyBytes,
         Self::TooManyPixels,
         Self::UnsupportedFormat,
+        Self::UnsupportedAspect,
         Self::Truncated,
         Self::Corrupt,
         Self::InvalidEntry,
@@ -97,6 +100,7 @@ impl FailReason {
             Self::TooManyBytes => "too-many-bytes",
             Self::TooManyPixels => "too-many-pixels",
             Self::UnsupportedFormat => "unsupported-format",
+            Self::UnsupportedAspect => "unsupported-aspect",
             Self::Truncated => "truncated",
             Self::Corrupt => "corrupt",
             Self::InvalidEntry => "invalid-entry",
@@ -133,6 +137,7 @@ impl From<&RenderError> for FailReason {
         match error {
             RenderError::Codec(error) => error.into(),
             RenderError::TooManyPixels { .. } => Self::TooManyPixels,
+            RenderError::UnsupportedAspect(_) => Self::UnsupportedAspect,
             _ => Self::Internal,
         }
     }
@@ -141,19 +146,23 @@ impl From<&RenderError> for FailReason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pixpipe_pixels::geometry::Size;
+    use std::num::NonZeroU32;
+
+    use pixpipe_pixels::geometry::{Fit, OutputSize, Size};
 
     #[test]
     fn reasons_are_those_of_the_contract() {
         let texts: Vec<_> = FailReason::ALL.iter().map(|reason| reason.as_str()).collect();
-        let contract = "not-found access-denied too-many-bytes too-many-pixels unsupported-format truncated corrupt \
-                        invalid-entry would-loop conflict interrupted store-unavailable internal";
+        let contract = "not-found access-denied too-many-bytes too-many-pixels unsupported-format unsupported-aspect \
+                        truncated corrupt invalid-entry would-loop conflict interrupted store-unavailable internal";
         assert_eq!(texts.join(" "), contract);
     }
 
     #[test]
     fn a_fault_of_the_file_is_not_one_of_the_program() {
         let size = Size::new(1, 1).expect("not zero");
+        let short = OutputSize::Short(NonZeroU32::MIN);
+        let flat = short.placement(Size::new(17, 1).expect("not zero"), Fit::Cover).expect_err("too flat");
         let codec = |error: fn(String) -> CodecError| RenderError::Codec(error("why".to_owned()));
         let cases = [
             (codec(CodecError::Unsupported), FailReason::UnsupportedFormat),
@@ -162,7 +171,8 @@ mod tests {
             (codec(CodecError::Corrupt), FailReason::Corrupt),
             (codec(CodecError::Encode), FailReason::Internal),
             (RenderError::TooManyPixels { size, limit: 0 }, FailReason::TooManyPixels),
-            (RenderError::UnknownSize(size), FailReason::Internal),
+            (RenderError::UnsupportedAspect(flat), FailReason::UnsupportedAspect),
+            (RenderError::UnknownSize(size.into()), FailReason::Internal),
             (RenderError::Scale("why".to_owned()), FailReason::Internal),
         ];
         for (error, reason) in cases {

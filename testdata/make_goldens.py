@@ -19,6 +19,7 @@ import datetime
 import fnmatch
 import hashlib
 import io
+import math
 import sys
 from pathlib import Path
 
@@ -32,10 +33,10 @@ GOLDEN = HERE / "golden"
 LEDGER = GOLDEN / "LEDGER.tsv"
 
 COLUMNS = (
-    "case", "source", "FIT", "SIZES", "FILTER", "DECODE", "COLOR", "BACKGROUND",
+    "case", "source", "FIT", "SIZES", "FILTER", "DECODE", "COLOR", "BACKGROUND", "CROP_ROUND", "PRESET",
     "golden", "sha256", "max_levels", "max_share", "cpu", "made_by", "cause",
 )  # fmt: skip
-SETTINGS = COLUMNS[2:8]
+SETTINGS = COLUMNS[2:10]
 DEFAULTS = {
     "FIT": "cover",
     "SIZES": "224",
@@ -43,7 +44,11 @@ DEFAULTS = {
     "DECODE": "exact",
     "COLOR": "srgb",
     "BACKGROUND": "000000",
+    "CROP_ROUND": "even",
+    "PRESET": "",
 }
+# An empty value counts as not set: beside a preset, the geometry is the preset's.
+BESIDE_PRESET = {"FIT": "", "SIZES": "", "FILTER": "", "DECODE": "", "COLOR": "", "CROP_ROUND": ""}
 FILTERS = {
     "box": Image.Resampling.BOX,
     "bilinear": Image.Resampling.BILINEAR,
@@ -141,18 +146,27 @@ def to_srgb(image, profile):
     return converted
 
 
-def reference(path, settings, size):
-    """The expected output of `path` with `settings`: an RGB image of `size` (width, height)."""
-    return rendered(*upright(path), settings, size)
+def reference(path, settings, size, short_px=None):
+    """The expected output of `path` with `settings`: an RGB image of `size` (width, height).
+
+    With `short_px` it is cut out of the source scaled to that short side; with FIT=short it has the short side of
+    `size`.
+    """
+    return rendered(*upright(path), settings, size, short_px)
 
 
-def rendered(image, profile, settings, size):
+def rendered(image, profile, settings, size, short_px=None):
     """The results of `upright`, rendered to an RGB image of `size` (width, height).
 
     First resize, then convert colours, then fill in the background: its colour is sRGB and is not converted.
     """
     resample = FILTERS[settings["FILTER"]]
     match settings["FIT"]:
+        case "cover" if short_px:
+            whole = math.floor if settings["CROP_ROUND"] == "floor" else round
+            image = centre_crop(resize_short_side(image, short_px, resample), size, whole)
+        case "short":
+            image = resize_short_side(image, size[0], resample)
         case "cover":
             image = ImageOps.fit(image, size, resample, centering=(0.5, 0.5))
         case "contain":
@@ -171,6 +185,62 @@ def rendered(image, profile, settings, size):
     return image
 
 
+def resize_short_side(image, short_px, resample):
+    """The calls of torchvision's `Resize(short_px)` on a PIL image: the fraction of the long side is dropped.
+
+    torchvision/transforms/functional.py, `_compute_resized_output_size`; the same in timm, open_clip and transformers.
+    """
+    width, height = image.size
+    short, long = (width, height) if width <= height else (height, width)
+    new_short, new_long = short_px, int(short_px * long / short)
+    return image.resize((new_short, new_long) if width <= height else (new_long, new_short), resample)
+
+
+def centre_crop(image, size, whole):
+    """The calls of torchvision's `CenterCrop`, with `round`: half a pixel goes to even.
+
+    torchvision/transforms/functional.py, `center_crop`; transformers/image_transforms.py has `//`, that is `floor`.
+    """
+    left, top = (int(whole((n - side) / 2.0)) for n, side in zip(image.size, size, strict=True))
+    return image.crop((left, top, left + size[0], top + size[1]))
+
+
+def shrunk_and_cut(short_px, size, filter_, whole=round):
+    return lambda image: centre_crop(resize_short_side(image, short_px, FILTERS[filter_]), (size, size), whole)
+
+
+def stretched(size, filter_):
+    return lambda image: image.resize((size, size), FILTERS[filter_])
+
+
+# The PIL calls of each library, from their sources; docs/presets.md names the files. `make presets` compares with the
+# libraries themselves.
+PRESETS = {
+    # torchvision.models: ResNet50_Weights.IMAGENET1K_V1, IMAGENET1K_V2, Inception_V3_Weights; bilinear.
+    "torchvision-256-224": shrunk_and_cut(256, 224, "bilinear"),
+    "torchvision-232-224": shrunk_and_cut(232, 224, "bilinear"),
+    "torchvision-342-299": shrunk_and_cut(342, 299, "bilinear"),
+    # timm.data.transforms_imagenet_eval: math.floor(224 / crop_pct), interpolation="bicubic".
+    "timm-875-224": shrunk_and_cut(math.floor(224 / 0.875), 224, "bicubic"),
+    "timm-900-224": shrunk_and_cut(math.floor(224 / 0.9), 224, "bicubic"),
+    "timm-950-224": shrunk_and_cut(math.floor(224 / 0.95), 224, "bicubic"),
+    "timm-965-224": shrunk_and_cut(math.floor(224 / 0.965), 224, "bicubic"),
+    # open_clip.image_transform, OpenAI's clip._transform: Resize(224, BICUBIC), CenterCrop(224).
+    "clip-224": shrunk_and_cut(224, 224, "bicubic"),
+    # transformers.CLIPImageProcessor: shortest_edge 224, then a crop that rounds down.
+    "hf-clip-224": shrunk_and_cut(224, 224, "bicubic", math.floor),
+    # transformers.ViTImageProcessor: size 224x224, resample BILINEAR.
+    "hf-vit-224": stretched(224, "bilinear"),
+    # cleanfid.resize: (299, 299), PIL_BICUBIC; there in floats, here in the 8 bits that a file holds.
+    "fid-299": stretched(299, "bicubic"),
+}
+
+
+def of_preset(path, preset):
+    """What the library makes of a file: opened as by `ImageFolder`, without its orientation and its profile."""
+    return PRESETS[preset](Image.open(path).convert("RGB"))
+
+
 def contained(image, size, resample):
     """ImageOps.contain with sides of at least one pixel. Pillow itself fails if a side is rounded to zero."""
     width, height = image.size
@@ -185,9 +255,10 @@ def contained(image, size, resample):
 
 def case(source, **settings):
     """A case. Its name is the source, the fit, the size, and every other setting that is not the default."""
-    settings = {**DEFAULTS, **settings}
+    settings = {**DEFAULTS, **(BESIDE_PRESET if "PRESET" in settings else {}), **settings}
     shown = [settings["FIT"], settings["SIZES"]]
     shown += [v for k, v in settings.items() if k not in ("FIT", "SIZES") and v != DEFAULTS[k]]
+    shown = [value for value in shown if value]
     return " ".join([source.rsplit(".", 1)[0], *shown]), source, settings
 
 
@@ -225,11 +296,48 @@ def cases():
     for source in ("jpeg/icc-wide.jpg", "png/icc-wide.png", "png/icc-grey.png", "tiff/icc-wide.tif"):
         yield case(source, COLOR="ignore")
     yield case("webp/icc-wide.webp", COLOR="ignore")
+    # Resize, then crop.
+    for exif in range(1, 9):
+        yield case(f"orientation/jpeg-{exif}.jpg", SIZES="224@256")
+        yield case(f"orientation/jpeg-{exif}.jpg", SIZES="96", FIT="short")
+    for filter_ in FILTERS:
+        yield case("png/rgb-8.png", SIZES="160x96@160", FILTER=filter_)
+        # Pillow goes by the picture that is cut from, which loses more of its height; the output does not.
+        for source in ("png/tall.png", "png/tall-turned.png", "png/tall-mirrored.png"):
+            yield case(source, SIZES="8x40@40", FILTER=filter_)
+        yield case("png/tall.png", SIZES="32", FIT="short", FILTER=filter_)
+    # 295 px leave 71 px beside 224 px.
+    for round_ in ("even", "floor"):
+        yield case("bmp/rgb-24.bmp", SIZES="224@224", FILTER="bicubic", CROP_ROUND=round_)
+    yield case("png/rgba-8.png", SIZES="224@256", BACKGROUND="ff8000")
+    yield case("png/rgba-8.png", SIZES="96", FIT="short", BACKGROUND="ff8000")
+    yield case("jpeg/icc-wide.jpg", SIZES="224@256")
+    yield case("png/size-1x1.png", SIZES="7@9")
+    for thin in ("png/size-1x500.png", "png/size-500x1.png"):
+        yield case(thin, SIZES="8@16")
+    for preset in PRESETS:
+        yield case("jpeg/baseline.jpg", PRESET=preset)
+        if "clip" in preset:
+            yield case("bmp/rgb-24.bmp", PRESET=preset)
+    yield case("jpeg/icc-wide.jpg", PRESET="torchvision-256-224")
 
 
 def sizes(text):
-    width, _, height = text.partition("x")
+    """Width and height of the output that `SIZES` names."""
+    width, _, height = text.partition("@")[0].partition("x")
     return int(width), int(height or width)
+
+
+def short_side(text):
+    """The short side that an output of `SIZES` is cut out of, or None."""
+    return int(text.partition("@")[2]) if "@" in text else None
+
+
+def expected(source, settings):
+    """The expected output of a case."""
+    if settings["PRESET"]:
+        return of_preset(IMAGES / source, settings["PRESET"])
+    return reference(IMAGES / source, settings, sizes(settings["SIZES"]), short_side(settings["SIZES"]))
 
 
 def tolerance(name):
@@ -247,8 +355,9 @@ def read_ledger():
     if not LEDGER.exists():
         return {}
     lines = [line for line in LEDGER.read_text().splitlines() if line and not line.startswith("#")]
-    assert tuple(lines[0].split("\t")) == COLUMNS, "the ledger's columns are not those of this script"
-    rows = (dict(zip(COLUMNS, line.split("\t"), strict=True)) for line in lines[1:])
+    columns = lines[0].split("\t")
+    assert set(columns) <= set(COLUMNS), "the ledger has columns that this script does not know"
+    rows = (dict(zip(columns, line.split("\t"), strict=True)) for line in lines[1:])
     return {row["case"]: row for row in rows}
 
 
@@ -302,7 +411,7 @@ def main():
     wanted, faults, new = {}, [], {}
     for name, source, settings in cases():
         assert name not in wanted, name
-        image = reference(IMAGES / source, settings, sizes(settings["SIZES"]))
+        image = expected(source, settings)
         wanted[name] = (source, settings)
         if name not in ledger:
             new[name] = image

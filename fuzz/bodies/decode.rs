@@ -3,11 +3,12 @@
 //!
 //! An input starts with [`SETTINGS_BYTES`] bytes that choose the settings; the file follows.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::counting::peak_of;
 use pixpipe_pixels::codec::Codecs;
-use pixpipe_pixels::geometry::{Fit, Size};
+use pixpipe_pixels::geometry::{CropRound, Cut, Fit, OutputSize, Size};
 use pixpipe_pixels::render::{Plan, Renderer};
 use pixpipe_pixels::spec::{Color, Decode, Encoding, Filter, Rgb, Spec, Subsampling};
 
@@ -60,12 +61,28 @@ pub(crate) fn run(renderer: &mut Renderer, input: &[u8]) -> Result<Verdict, Stri
         Err(_) => return Ok(Verdict::Refused),
     };
     let actual = files.iter().map(|file| size_of(file, spec.encoding)).collect::<Result<Vec<_>, _>>()?;
-    if actual == spec.sizes { Ok(Verdict::Rendered) } else { Err(format!("{actual:?} instead of {:?}", spec.sizes)) }
+    let stored = plan.header().size;
+    let upright = if plan.header().orientation.swaps_axes() { stored.transposed() } else { stored };
+    let expected = spec.sizes.iter().map(|size| size.placement(upright, spec.fit).map(|placement| placement.output));
+    let expected = expected.collect::<Result<Vec<_>, _>>().map_err(|error| format!("planned, but {error}"))?;
+    if actual == expected { Ok(Verdict::Rendered) } else { Err(format!("{actual:?} instead of {expected:?}")) }
 }
 
 fn spec([shape, filter, width, height, background, second]: [u8; SETTINGS_BYTES]) -> Spec {
     let px = |byte: u8| u32::from(byte % 64) + 1;
-    let of_bytes = |width, height| Size::new(px(width), px(height)).expect("sides are at least 1");
+    let of_bytes = |width, height| -> OutputSize {
+        let size = Size::new(px(width), px(height)).expect("sides are at least 1");
+        match shape % 6 {
+            3 => {
+                let short_px = NonZeroU32::new(px(width).max(px(height)) + u32::from(background)).expect("at least 1");
+                let round = CropRound::ALL[usize::from(background % 2)];
+                OutputSize::Cut(Cut::try_new(size, short_px, round).expect("a longer side"))
+            }
+            // With `Fit::Stretch`, which then has no exact size.
+            5 => OutputSize::Short(NonZeroU32::new(px(width)).expect("at least 1")),
+            _ => size.into(),
+        }
+    };
     let mut sizes = vec![of_bytes(width, height)];
     let other = of_bytes(second, width);
     if second % 2 == 1 && other != sizes[0] {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use futures_util::future::join_all;
-use pixpipe_pixels::geometry::Size;
+use pixpipe_pixels::geometry::OutputSize;
 use pixpipe_pixels::render::Rendered;
 
 use super::Context;
@@ -53,7 +53,7 @@ struct Record<'a, S> {
 
 /// The name of one output.
 struct OutputName {
-    size: Size,
+    size: OutputSize,
     key: ObjectKey,
     /// The hash of its settings.
     spec: String,
@@ -112,7 +112,7 @@ impl<S: Store> Record<'_, S> {
 
     fn output_names(&self) -> Result<Vec<OutputName>, RecordError> {
         let (destination, spec) = (&self.context.config.destination, &self.context.spec);
-        let name = |size: &Size| {
+        let name = |size: &OutputSize| {
             let key = destination.output_key(*size, &self.object.key, spec.encoding.extensions())?;
             Ok(OutputName { size: *size, key, spec: spec.hash(*size) })
         };
@@ -188,7 +188,7 @@ impl<S: Store> Record<'_, S> {
     /// The file of each target.
     async fn make(&mut self, source: Source, targets: &[Target<'_>]) -> Result<Made, RecordError> {
         let Source { bytes, plan, permit, version } = source;
-        let sizes: Vec<Size> = targets.iter().map(|target| target.name.size).collect();
+        let sizes: Vec<OutputSize> = targets.iter().map(|target| target.name.size).collect();
         let job = self.context.pool.run(move |renderer| {
             let rendered = renderer.render(&bytes, &plan, &sizes);
             // The job owns its permit: if it is given up, its memory is still taken.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pixpipe::config::{DefaultValue, VARIABLES};
+use pixpipe::config::{DefaultValue, Preset, VARIABLES};
 use pixpipe::outcome::Exit;
 use pixpipe::reason::{FailReason, SkipReason};
 use pixpipe::task::CPU_LIMIT;
@@ -64,6 +64,21 @@ fn the_contract_has_every_reason_exit_code_and_the_spec_of_the_defaults() {
     // The command that shows it goes over two lines.
     let contract = contract.replace("\\\n", "");
     assert!(contract.contains(&text) && contract.contains(&spec.hash(spec.sizes[0])), "not the spec text {text}");
+}
+
+#[test]
+fn the_page_of_the_presets_has_the_settings_of_each() {
+    let page = fs::read_to_string(path("docs/presets.md")).expect("a readable page");
+    for preset in Preset::ALL {
+        let settings = preset.settings();
+        let (geometry, others) = settings.split_at(4);
+        let cells: Vec<String> = geometry.iter().map(|(_, text)| format!("`{text}`")).collect();
+        let row = format!("| `{}` | {} |\n", preset.name, cells.join(" | "));
+        assert!(page.contains(&row), "no row {row}");
+        for (variable, text) in others {
+            assert!(page.contains(&format!("`{variable}={text}`")), "no {variable}={text}");
+        }
+    }
 }
 
 /// Every relative link of every document leads to a file.

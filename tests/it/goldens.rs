@@ -12,7 +12,7 @@ use std::process::Command;
 use image::RgbImage;
 
 /// The columns of the ledger that are environment variables of the program.
-const SETTINGS: [&str; 6] = ["FIT", "SIZES", "FILTER", "DECODE", "COLOR", "BACKGROUND"];
+const SETTINGS: [&str; 8] = ["FIT", "SIZES", "FILTER", "DECODE", "COLOR", "BACKGROUND", "CROP_ROUND", "PRESET"];
 
 /// One row of the ledger.
 struct Row {
@@ -88,10 +88,14 @@ fn run(root: &Path, dest_bucket: &str, settings: &[String], rows: &[&Row]) -> St
 fn compare(row: &Row, out: &Path, diff_folder: &Path, log: &str) -> Result<(), String> {
     let golden = image::open(&row.golden).map_err(|error| format!("{}: {error}", row.golden.display()))?.into_rgb8();
     let (width, height) = golden.dimensions();
-    let path = out.join(format!("{width}x{height}/{}.npy", row.source));
+    let folder = match &row.settings[..2] {
+        [fit, size] if fit == "short" => format!("short{size}"),
+        _ => format!("{width}x{height}"),
+    };
+    let path = out.join(format!("{folder}/{}.npy", row.source));
     let Ok(bytes) = fs::read(&path) else {
         let line = log.lines().find(|line| line.contains(&row.source)).unwrap_or(log);
-        return Err(format!("no output of {width}x{height}; the program's line: {line}"));
+        return Err(format!("no output in {folder}; the program's line: {line}"));
     };
     let actual = read_npy(&bytes)?;
     let name = row.case.replace([' ', '/'], "_");

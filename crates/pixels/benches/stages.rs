@@ -84,6 +84,7 @@ impl Photo {
         Resample {
             crop,
             target,
+            uncut: None,
             filter: Filter::Lanczos3,
             order: PassOrder::HorizontalFirst,
             orientation: Orientation::Upright,

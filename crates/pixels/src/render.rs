@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::buffer::{Channels, Pixels};
 use crate::codec::{CodecError, Codecs, Header};
 use crate::color::{BrokenProfile, Conversion};
-use crate::geometry::{DctScale, Placement, Size, dct_scale, place};
-use crate::scale::{PassOrder, Precision, Resample, ScaleError, Scaler};
+use crate::geometry::{AspectError, CropBox, DctScale, OutputSize, Placement, Size, dct_scale};
+use crate::scale::{PassOrder, Precision, Resample, ScaleError, Scaler, Uncut};
 use crate::spec::{Color, Decode, Spec};
 
 /// Reasons why a source gives no output.
@@ -25,6 +25,9 @@ pub enum RenderError {
         /// The limit in pixels.
         limit: u64,
     },
+    /// The output would follow an aspect ratio that is too extreme.
+    #[error(transparent)]
+    UnsupportedAspect(#[from] AspectError),
     /// The file cannot be decoded, or the output cannot be encoded.
     #[error(transparent)]
     Codec(#[from] CodecError),
@@ -36,7 +39,7 @@ pub enum RenderError {
     Color(String),
     /// The size of a requested output is not in the plan.
     #[error("{0} is not one of the planned sizes")]
-    UnknownSize(Size),
+    UnknownSize(OutputSize),
 }
 
 impl From<ScaleError> for RenderError {
@@ -51,7 +54,7 @@ pub struct Plan {
     spec: Arc<Spec>,
     header: Header,
     scale: DctScale,
-    placements: Vec<(Size, Placement)>,
+    placements: Vec<(OutputSize, Placement)>,
 }
 
 impl Plan {
@@ -59,21 +62,21 @@ impl Plan {
     /// some are rendered: an output depends on the settings, not on the sizes rendered with it.
     ///
     /// # Errors
-    /// [`RenderError::TooManyPixels`] above `max_pixels`, [`RenderError::Codec`] if the header cannot be read or the
-    /// file is not complete.
+    /// [`RenderError::TooManyPixels`] above `max_pixels`, [`RenderError::UnsupportedAspect`] if an output cannot follow
+    /// the source's aspect ratio, [`RenderError::Codec`] if the header cannot be read or the file is not complete.
     pub fn read(bytes: &[u8], spec: Arc<Spec>, max_pixels: u64) -> Result<Self, RenderError> {
         let header = Codecs::header(bytes)?;
         if header.largest.pixels() > max_pixels {
             return Err(RenderError::TooManyPixels { size: header.largest, limit: max_pixels });
         }
         let upright = if header.orientation.swaps_axes() { header.size.transposed() } else { header.size };
+        let placement = |size: &OutputSize| Ok((*size, size.placement(upright, spec.fit)?));
+        let placements = spec.sizes.iter().map(placement).collect::<Result<Vec<_>, AspectError>>()?;
         let scale = if spec.decode == Decode::Fast && header.is_scalable() {
-            let deciding = spec.deciding_sizes().into_iter();
-            dct_scale(upright, &deciding.map(|size| place(upright, size, spec.fit)).collect::<Vec<_>>())
+            dct_scale(upright, &placements.iter().map(|(_, placement)| *placement).collect::<Vec<_>>())
         } else {
             DctScale::Full
         };
-        let placements = spec.sizes.iter().map(|size| (*size, place(upright, *size, spec.fit))).collect();
         Ok(Self { spec, header, scale, placements })
     }
 
@@ -84,8 +87,8 @@ impl Plan {
     }
 
     /// The placement of each output of `sizes`, in that order.
-    fn placements(&self, sizes: &[Size]) -> Result<Vec<(Size, Placement)>, RenderError> {
-        let planned = |size: &Size| self.placements.iter().find(|(planned, _)| planned == size).copied();
+    fn placements(&self, sizes: &[OutputSize]) -> Result<Vec<(OutputSize, Placement)>, RenderError> {
+        let planned = |size: &OutputSize| self.placements.iter().find(|(planned, _)| planned == size).copied();
         sizes.iter().map(|size| planned(size).ok_or(RenderError::UnknownSize(*size))).collect()
     }
 
@@ -95,17 +98,26 @@ impl Plan {
         let crop = placement.crop.in_stored(orientation, self.header.size).divided(self.scale.divisor());
         let source = self.header.size;
         let (target, order) = if orientation.swaps_axes() {
-            let order = PassOrder::of_pillow(source.transposed(), placement.scaled);
+            let order = PassOrder::of_pillow(source.transposed(), placement.uncut);
             (placement.scaled.transposed(), order.transposed())
         } else {
-            (placement.scaled, PassOrder::of_pillow(source, placement.scaled))
+            (placement.scaled, PassOrder::of_pillow(source, placement.uncut))
         };
+        let uncut = placement.cut_at.map(|(column, row)| {
+            let is_turned = orientation.swaps_axes();
+            let whole = CropBox::whole(source).divided(self.scale.divisor());
+            Uncut {
+                size: if is_turned { placement.uncut.transposed() } else { placement.uncut },
+                source_px: (whole.width, whole.height),
+                before: if is_turned { (row, column) } else { (column, row) },
+            }
+        });
         let precision = if self.scale == DctScale::Full { Precision::Exact } else { Precision::Quick };
-        Resample { crop, target, filter: self.spec.filter, order, orientation, precision }
+        Resample { crop, target, uncut, filter: self.spec.filter, order, orientation, precision }
     }
 
     /// The columns of the decoded picture that these outputs are made of.
-    fn columns(&self, wanted: &[(Size, Placement)]) -> Range<u32> {
+    fn columns(&self, wanted: &[(OutputSize, Placement)]) -> Range<u32> {
         let decoded = self.scale.scaled(self.header.size);
         let columns = wanted.iter().map(|(_, placement)| self.resample(placement).columns(decoded));
         columns.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..decoded.width())
@@ -116,16 +128,18 @@ impl Plan {
     pub fn memory_bytes(&self) -> u64 {
         let decoded = self.scale.scaled(self.header.size);
         // The first pass scales one side to the output's. The other side is still at most that of the decoded picture.
-        let between = self.placements.iter().map(|(size, _)| {
-            let longest = u64::from(decoded.width().max(decoded.height()));
-            longest.saturating_mul(u64::from(size.width().max(size.height()))).saturating_mul(4)
+        let between = self.placements.iter().map(|(_, placement)| {
+            let target = self.resample(placement).target;
+            let area = |width: u32, height: u32| u64::from(width) * u64::from(height);
+            area(target.width(), decoded.height()).max(area(decoded.width(), target.height())).saturating_mul(4)
         });
         let profile = match (&self.header.profile, self.spec.color) {
             (Some(profile), Color::Srgb) => Conversion::memory_bytes(profile.max_bytes()),
             _ => 0,
         };
         // Each output is scaled, turned, converted, composited and encoded; the encoded ones are kept.
-        let outputs: u64 = self.placements.iter().map(|(size, _)| size.pixels().saturating_mul(16)).sum();
+        let outputs = self.placements.iter().map(|(_, placement)| placement.output.pixels().saturating_mul(16));
+        let outputs = outputs.fold(0, u64::saturating_add);
         self.header
             .memory
             .at(self.scale, self.header.size)
@@ -172,7 +186,7 @@ impl Renderer {
     /// # Errors
     /// [`RenderError::UnknownSize`] if a size is not in the plan; every other [`RenderError`] if the file is damaged or
     /// an output cannot be made.
-    pub fn render(&mut self, bytes: &[u8], plan: &Plan, sizes: &[Size]) -> Result<Rendered, RenderError> {
+    pub fn render(&mut self, bytes: &[u8], plan: &Plan, sizes: &[OutputSize]) -> Result<Rendered, RenderError> {
         let start = Instant::now();
         let wanted = plan.placements(sizes)?;
         let mut decoded = self.codecs.decode_columns(bytes, &plan.header, plan.scale, &plan.columns(&wanted))?;
@@ -192,9 +206,9 @@ impl Renderer {
         let mut resize = start.elapsed();
         let mut encode = Duration::ZERO;
         let mut files = Vec::with_capacity(wanted.len());
-        for (size, placement) in wanted {
+        for (_, placement) in wanted {
             let start = Instant::now();
-            let small = self.small(&decoded, plan, size, &placement, conversion.as_ref())?;
+            let small = self.small(&decoded, plan, &placement, conversion.as_ref())?;
             resize += start.elapsed();
             let start = Instant::now();
             files.push(self.codecs.encode(&small, plan.spec.encoding)?);
@@ -203,12 +217,11 @@ impl Renderer {
         Ok(Rendered { files, broken_profile, decode, resize, encode })
     }
 
-    /// The pixels of one output: upright, RGB, exactly of its size.
+    /// The pixels of one output: upright, RGB, of the size that its placement says.
     fn small(
         &mut self,
         decoded: &Pixels,
         plan: &Plan,
-        size: Size,
         placement: &Placement,
         conversion: Option<&Conversion>,
     ) -> Result<Pixels, RenderError> {
@@ -220,10 +233,10 @@ impl Renderer {
         }
         let small = small.over(plan.spec.background);
         debug_assert_eq!(small.channels(), Channels::Rgb);
-        if small.size() == size {
+        if small.size() == placement.output {
             return Ok(small);
         }
-        let mut canvas = Pixels::filled(size, plan.spec.background);
+        let mut canvas = Pixels::filled(placement.output, plan.spec.background);
         canvas.paste(&small, placement.offset);
         Ok(canvas)
     }
@@ -245,9 +258,10 @@ fn conversion(file: &[u8], header: &Header, decoded: &Pixels, color: Color) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::Fit;
+    use crate::geometry::{CropRound, Cut, Fit, place};
     use crate::spec::{Encoding, Filter};
     use proptest::prelude::*;
+    use std::num::NonZeroU32;
 
     fn size(width: u32, height: u32) -> Size {
         Size::new(width, height).expect("not zero")
@@ -260,23 +274,23 @@ mod tests {
 
     #[test]
     fn columns_that_no_output_shows_change_nothing() {
-        let sets: [&[Size]; 5] =
-            [&[size(24, 24)], &[size(20, 60)], &[size(110, 20)], &[size(40, 110), size(31, 17)], &[size(300, 300)]];
+        let sets = ["24", "20x60", "110x20", "40x110,31x17", "300", "24@40", "9x20@30,20", "40@300"];
+        let sets = sets.map(|set| set.split(',').map(|size| size.parse().expect("a size")).collect::<Vec<_>>());
         let mut renderer = Renderer::try_new().expect("memory for the codecs");
         let mut left_out = 0;
         for exif in 1..=8 {
             let bytes = read(&format!("orientation/jpeg-{exif}.jpg"));
             for filter in Filter::ALL {
-                for (sizes, decode) in sets.into_iter().flat_map(|set| Decode::ALL.map(|decode| (set, decode))) {
+                for (sizes, decode) in sets.iter().flat_map(|set| Decode::ALL.map(|decode| (set, decode))) {
                     let spec =
-                        Spec { sizes: sizes.to_vec(), filter, decode, encoding: Encoding::Npy, ..Spec::default() };
+                        Spec { sizes: sizes.clone(), filter, decode, encoding: Encoding::Npy, ..Spec::default() };
                     let plan = Plan::read(&bytes, spec.into(), u64::MAX).expect("an image");
                     let whole = renderer.codecs.decode(&bytes, &plan.header, plan.scale).expect("a whole image");
                     let columns = plan.columns(&plan.placements);
                     left_out += u32::from(columns.len() + 60 < whole.size().width() as usize);
                     let files = renderer.render(&bytes, &plan, sizes).expect("a whole image").files;
                     for ((size, placement), actual) in plan.placements.iter().zip(&files) {
-                        let small = renderer.small(&whole, &plan, *size, placement, None).expect("inside");
+                        let small = renderer.small(&whole, &plan, placement, None).expect("inside");
                         let expected = renderer.codecs.encode(&small, Encoding::Npy).expect("an encoder");
                         assert!(*actual == expected, "EXIF {exif}, {filter:?}, {decode:?}, {size} of {sizes:?}");
                     }
@@ -289,32 +303,48 @@ mod tests {
     #[test]
     fn files_come_in_the_order_of_the_requested_sizes() {
         let bytes = read("orientation/jpeg-1.jpg");
-        let sizes = vec![size(10, 20), size(30, 40), size(50, 60)];
+        let output = |width, height| OutputSize::Exact(size(width, height));
+        let sizes = vec![output(10, 20), output(30, 40), output(50, 60)];
         let spec = Spec { sizes, encoding: Encoding::Png, ..Spec::default() };
         let plan = Plan::read(&bytes, spec.into(), u64::MAX).expect("an image");
         let mut renderer = Renderer::try_new().expect("memory for the codecs");
-        let requested = [size(50, 60), size(10, 20)];
+        let requested = [output(50, 60), output(10, 20)];
         let files = renderer.render(&bytes, &plan, &requested).expect("a whole image").files;
         let actual: Vec<Size> = files.iter().map(|file| Codecs::header(file).expect("a PNG").size).collect();
-        assert_eq!(actual, requested);
-        let error = renderer.render(&bytes, &plan, &[size(10, 20), size(20, 10)]).expect_err("not planned");
-        assert_eq!(error, RenderError::UnknownSize(size(20, 10)));
+        assert_eq!(actual, [size(50, 60), size(10, 20)]);
+        let error = renderer.render(&bytes, &plan, &[output(10, 20), output(20, 10)]).expect_err("not planned");
+        assert_eq!(error, RenderError::UnknownSize(output(20, 10)));
     }
 
     proptest! {
         /// The scale is chosen for the sizes that the hash names, and it is the one for all sizes.
         #[test]
         fn the_deciding_sizes_decide_for_all(
-            sides in prop::collection::vec((1_u32..400, 1_u32..400), 1..6),
+            sides in prop::collection::vec((1_u32..400, 1_u32..400, prop::option::of(0_u32..400)), 1..6),
+            short in prop::option::of(1_u32..400),
             source in (1_u32..5000, 1_u32..5000),
             fit in prop::sample::select(Fit::ALL.to_vec()),
         ) {
-            let spec = Spec { sizes: sides.into_iter().map(|(w, h)| size(w, h)).collect(), fit, ..Spec::default() };
-            let scale = |sizes: &[Size]| {
-                let source = size(source.0, source.1);
-                dct_scale(source, &sizes.iter().map(|size| place(source, *size, fit)).collect::<Vec<_>>())
+            let side = |px| NonZeroU32::new(px).expect("not zero");
+            let output = |(width, height, more): (u32, u32, Option<u32>)| match more {
+                Some(more) if fit == Fit::Cover => {
+                    let short_px = side(width.max(height) + more);
+                    OutputSize::Cut(Cut::try_new(size(width, height), short_px, CropRound::Even).expect("inside"))
+                }
+                _ => size(width, height).into(),
             };
-            prop_assert_eq!(scale(&spec.deciding_sizes()), scale(&spec.sizes));
+            let shape = sides.into_iter().map(output);
+            let sizes = match short {
+                Some(px) if fit == Fit::Cover => shape.chain([OutputSize::Short(side(px))]).collect(),
+                _ => shape.collect(),
+            };
+            let spec = Spec { sizes, fit, ..Spec::default() };
+            let source = size(source.0, source.1);
+            let placements: Result<Vec<_>, _> = spec.sizes.iter().map(|size| size.placement(source, fit)).collect();
+            if let Ok(placements) = placements {
+                let deciding: Vec<_> = spec.deciding_sizes().iter().map(|size| place(source, *size, fit)).collect();
+                prop_assert_eq!(dct_scale(source, &deciding), dct_scale(source, &placements));
+            }
         }
     }
 }

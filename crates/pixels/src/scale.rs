@@ -66,6 +66,8 @@ pub struct Resample {
     pub crop: CropBox,
     /// The size that it gets.
     pub target: Size,
+    /// The scaled picture that the target is cut out of, if it is.
+    pub uncut: Option<Uncut>,
     /// The kernel.
     pub filter: Filter,
     /// The order of the passes.
@@ -75,6 +77,19 @@ pub struct Resample {
     pub orientation: Orientation,
     /// The precision of the weights.
     pub precision: Precision,
+}
+
+/// A scaled picture that a target is cut out of, in the axes of the stored picture.
+///
+/// The part that is scaled follows from it, but for the last bits of its edges. These decide ties of the box kernel.
+#[derive(Debug, Clone, Copy)]
+pub struct Uncut {
+    /// Its size.
+    pub size: Size,
+    /// Width and height of the whole source, in pixels.
+    pub source_px: (f64, f64),
+    /// Its columns and rows before the target, counted in the upright picture.
+    pub before: (u32, u32),
 }
 
 impl Resample {
@@ -110,10 +125,24 @@ struct Pass {
     span: Span,
     /// The length that it gets, in pixels.
     length_px: u32,
+    /// The grid of the scaled picture that the result is cut out of, if it is.
+    uncut: Option<UncutAxis>,
     /// Whether the upright picture shows this axis in reverse.
     is_reversed: bool,
     /// The lines across the axis that are scaled.
     lines: Lines,
+}
+
+/// One axis of an [`Uncut`].
+#[derive(Debug, Clone, Copy)]
+struct UncutAxis {
+    length_px: u32,
+    source_px: f64,
+    before_px: u32,
+    /// The length of the axis in the decoded picture, and the lines of it that the first pass has left out before the
+    /// others.
+    side_px: u32,
+    left_out_lines: u32,
 }
 
 /// The direction of a pass.
@@ -124,6 +153,12 @@ enum Axis {
 }
 
 impl Pass {
+    /// This pass over a picture of which the first pass has made only these lines.
+    fn after(self, lines: Lines) -> Self {
+        let uncut = self.uncut.map(|uncut| UncutAxis { left_out_lines: lines.first, ..uncut });
+        Self { span: self.span.after(lines), uncut, ..self }
+    }
+
     fn target(&self) -> Option<Size> {
         match self.axis {
             Axis::Horizontal => Size::new(self.length_px, self.lines.count()),
@@ -279,10 +314,25 @@ impl Scaler {
         let crop = clamped(job.crop, size);
         let columns = Span { start: crop.left, length: crop.width };
         let rows = Span { start: crop.top, length: crop.height };
+        let uncut_columns = job.uncut.map(|uncut| UncutAxis {
+            length_px: uncut.size.width(),
+            source_px: uncut.source_px.0,
+            before_px: uncut.before.0,
+            side_px: size.width(),
+            left_out_lines: 0,
+        });
+        let uncut_rows = job.uncut.map(|uncut| UncutAxis {
+            length_px: uncut.size.height(),
+            source_px: uncut.source_px.1,
+            before_px: uncut.before.1,
+            side_px: size.height(),
+            left_out_lines: 0,
+        });
         let horizontal = |lines| Pass {
             axis: Axis::Horizontal,
             span: columns,
             length_px: job.target.width(),
+            uncut: uncut_columns,
             is_reversed: job.orientation.reverses_x(),
             lines,
         };
@@ -290,6 +340,7 @@ impl Scaler {
             axis: Axis::Vertical,
             span: rows,
             length_px: job.target.height(),
+            uncut: uncut_rows,
             is_reversed: job.orientation.reverses_y(),
             lines,
         };
@@ -297,12 +348,12 @@ impl Scaler {
             PassOrder::HorizontalFirst => {
                 let needed = rows.needed(job.target.height(), size.height(), job.filter);
                 let second = vertical(Lines { first: 0, end: job.target.width() });
-                (horizontal(needed), Pass { span: rows.after(needed), ..second })
+                (horizontal(needed), second.after(needed))
             }
             PassOrder::VerticalFirst => {
                 let needed = columns.needed(job.target.width(), size.width(), job.filter);
                 let second = horizontal(Lines { first: 0, end: job.target.height() });
-                (vertical(needed), Pass { span: columns.after(needed), ..second })
+                (vertical(needed), second.after(needed))
             }
         };
         let between = self.pass(source, &first, job)?;
@@ -458,6 +509,7 @@ mod tests {
         Resample {
             crop,
             target,
+            uncut: None,
             filter,
             order: PassOrder::HorizontalFirst,
             orientation: Orientation::Upright,
@@ -505,12 +557,13 @@ mod tests {
                 axis: Axis::Horizontal,
                 span: columns,
                 length_px: 40,
+                uncut: None,
                 is_reversed: false,
                 lines: Lines { first: 0, end: 500 },
             };
             let between = scaler.pass(&source, &all, &job).expect("inside");
             let lines = Lines { first: 0, end: 40 };
-            let down = Pass { axis: Axis::Vertical, span: rows, length_px: 30, is_reversed: false, lines };
+            let down = Pass { axis: Axis::Vertical, span: rows, length_px: 30, uncut: None, is_reversed: false, lines };
             let expected = scaler.pass(&between, &down, &job).expect("inside");
             assert!(actual == expected, "{filter:?} {precision:?}");
         }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use md5::{Digest, Md5};
 
-use crate::geometry::{Fit, Size};
+use crate::geometry::{Fit, OutputSize, Size};
 
 /// Version of the pixels: raise it if the same settings give other bytes than before, so that outputs are made again.
 const REVISION: u32 = 2;
@@ -13,9 +13,10 @@ const REVISION: u32 = 2;
 /// The settings that every output of a batch is made with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
-    /// The sizes, in the order given, none twice, at least one.
-    pub sizes: Vec<Size>,
-    /// The treatment of the source's aspect ratio.
+    /// The sizes, in the order given, none twice, at least one. With [`Fit::Contain`] and [`Fit::Stretch`] all are
+    /// exact, so that one text tells what decides the scale of a decode.
+    pub sizes: Vec<OutputSize>,
+    /// The treatment of the source's aspect ratio by exact sizes.
     pub fit: Fit,
     /// The convolution kernel.
     pub filter: Filter,
@@ -33,7 +34,7 @@ pub struct Spec {
 impl Default for Spec {
     fn default() -> Self {
         Self {
-            sizes: Size::new(224, 224).into_iter().collect(),
+            sizes: Size::new(224, 224).into_iter().map(OutputSize::Exact).collect(),
             fit: Fit::Cover,
             filter: Filter::Lanczos3,
             decode: Decode::Fast,
@@ -51,7 +52,12 @@ impl Spec {
     /// It names other sizes only if they may decide the scale at which a JPEG is decoded for all: never with
     /// [`Decode::Exact`].
     #[must_use]
-    pub fn text(&self, size: Size) -> String {
+    pub fn text(&self, size: OutputSize) -> String {
+        let fit = match size {
+            OutputSize::Exact(_) => self.fit.as_str().to_owned(),
+            OutputSize::Cut(cut) => format!("cover;crop={}", cut.round().as_str()),
+            OutputSize::Short(_) => "short".to_owned(),
+        };
         let decode = match self.decode {
             Decode::Fast => {
                 let deciding: Vec<String> = self.deciding_sizes().iter().map(ToString::to_string).collect();
@@ -68,8 +74,8 @@ impl Spec {
             Encoding::Npy => "npy".to_owned(),
         };
         format!(
-            "revision={REVISION};size={size};fit={};filter={};decode={decode};color={};background={};format={encoding}",
-            self.fit.as_str(),
+            "revision={REVISION};size={size};fit={fit};filter={};decode={decode};color={};background={};\
+             format={encoding}",
             self.filter.as_str(),
             self.color.as_str(),
             self.background,
@@ -78,22 +84,23 @@ impl Spec {
 
     /// 16 hexadecimal digits: the first half of the MD5 of [`Spec::text`].
     #[must_use]
-    pub fn hash(&self, size: Size) -> String {
+    pub fn hash(&self, size: OutputSize) -> String {
         Md5::digest(self.text(size).as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The sizes that decide the scale of a decode: the one that suits them suits all. With `cover` and `stretch` only
-    /// the largest sides count, so it is one size, perhaps none of the list; with `contain` it is every size that fits
-    /// into no other one, narrow ones first.
+    /// The sizes that decide the scale of a decode: the one that suits them suits all. With `contain` it is every size
+    /// that fits into no other one, narrow ones first. Else only the largest sides count, so it is one size, perhaps
+    /// none of the list; a cut and a short side count as a square.
     pub(crate) fn deciding_sizes(&self) -> Vec<Size> {
+        let sizes: Vec<Size> = self.sizes.iter().map(|size| size.decides_as()).collect();
         if self.fit != Fit::Contain {
-            let width = self.sizes.iter().map(|size| size.width()).max();
-            let height = self.sizes.iter().map(|size| size.height()).max();
+            let width = sizes.iter().map(|size| size.width()).max();
+            let height = sizes.iter().map(|size| size.height()).max();
             return width.zip(height).and_then(|(width, height)| Size::new(width, height)).into_iter().collect();
         }
         let is_within = |inner: Size, outer: Size| inner.width() <= outer.width() && inner.height() <= outer.height();
-        let decides = |size: &&Size| !self.sizes.iter().any(|other| other != *size && is_within(**size, *other));
-        let mut deciding: Vec<Size> = self.sizes.iter().filter(decides).copied().collect();
+        let decides = |size: &&Size| !sizes.iter().any(|other| other != *size && is_within(**size, *other));
+        let mut deciding: Vec<Size> = sizes.iter().filter(decides).copied().collect();
         deciding.sort_unstable();
         deciding
     }
@@ -231,6 +238,18 @@ impl Encoding {
         }
     }
 
+    /// The longest side that a file of the format holds, in pixels.
+    #[must_use]
+    pub const fn longest_side_px(self) -> u32 {
+        match self {
+            // JPEG_MAX_DIMENSION of libjpeg-turbo: a tad below 64 Ki.
+            Self::Jpeg { .. } => 65_500,
+            // 14 bits of a lossless frame's header.
+            Self::Webp => 1 << 14,
+            Self::Png | Self::Npy => u32::MAX >> 1,
+        }
+    }
+
     /// The `Content-Type` of outputs. NumPy arrays have no registered one.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
@@ -269,6 +288,8 @@ impl Subsampling {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::CropRound;
+    use std::num::NonZeroU32;
 
     #[test]
     fn colours_are_six_hexadecimal_digits() {
@@ -286,8 +307,12 @@ mod tests {
         }
     }
 
-    fn size(width: u32, height: u32) -> Size {
-        Size::new(width, height).expect("not zero")
+    fn size(width: u32, height: u32) -> OutputSize {
+        Size::new(width, height).expect("not zero").into()
+    }
+
+    fn output(text: &str) -> OutputSize {
+        text.parse().expect("a size")
     }
 
     /// The texts are those of docs/contract.md; the hashes are those of `printf '%s' TEXT | md5sum | cut -c -16`.
@@ -332,17 +357,42 @@ mod tests {
         }
     }
 
+    /// By `printf '%s' TEXT | md5sum | cut -c -16`, as above.
+    #[test]
+    fn the_hash_of_a_cut_names_its_short_side_and_its_rounding() {
+        let OutputSize::Cut(cut) = output("224@256") else { panic!("a cut") };
+        let floor = OutputSize::Cut(cut.rounded(CropRound::Floor));
+        let short = OutputSize::Short(NonZeroU32::new(384).expect("not zero"));
+        let cases = [
+            (output("224@256"), "size=224x224@256;fit=cover;crop=even", "fast:256x256", "b9e8d80fe20a4996"),
+            (floor, "size=224x224@256;fit=cover;crop=floor", "fast:256x256", "1efbdf772d77623f"),
+            (output("640x480@640"), "size=640x480@640;fit=cover;crop=even", "fast:640x640", "0dc3317bf242bce3"),
+            (short, "size=short384;fit=short", "fast:384x384", "870cbc1b52ae5d15"),
+        ];
+        for (size, shape, decode, hash) in cases {
+            let spec = Spec { sizes: vec![size], ..Spec::default() };
+            let text = format!(
+                "revision=2;{shape};filter=lanczos3;decode={decode};color=srgb;background=000000;\
+                 format=jpeg;quality=90;subsampling=420"
+            );
+            assert_eq!((spec.text(size), spec.hash(size).as_str()), (text, hash));
+        }
+    }
+
     #[test]
     fn a_size_that_changes_no_pixel_of_another_changes_no_hash_of_it() {
-        let with = |sizes: &[Size], decode| Spec { sizes: sizes.to_vec(), decode, ..Spec::default() };
+        let with = |sizes: &[OutputSize], decode| Spec { sizes: sizes.to_vec(), decode, ..Spec::default() };
         let (small, middle, wide) = (size(224, 224), size(299, 299), size(600, 100));
-        let hash = |sizes: &[Size], decode| with(sizes, decode).hash(small);
+        let hash = |sizes: &[OutputSize], decode| with(sizes, decode).hash(small);
         assert_eq!(hash(&[small], Decode::Exact), hash(&[middle, small, wide], Decode::Exact));
         assert_eq!(hash(&[small, middle], Decode::Fast), hash(&[middle, small, size(64, 64)], Decode::Fast));
         assert_ne!(hash(&[small], Decode::Fast), hash(&[small, middle], Decode::Fast));
         assert_ne!(hash(&[small, middle], Decode::Fast), hash(&[small, middle, wide], Decode::Fast));
         let (large, tall, flat) = (size(300, 300), size(100, 300), size(300, 100));
         assert_eq!(hash(&[small, large], Decode::Fast), hash(&[small, tall, flat], Decode::Fast));
+        let cut = output("64@300");
+        assert_eq!(hash(&[small, cut], Decode::Exact), hash(&[small], Decode::Exact));
+        assert_eq!(hash(&[small, cut], Decode::Fast), hash(&[small, large], Decode::Fast), "a picture of 300 px");
     }
 
     #[test]

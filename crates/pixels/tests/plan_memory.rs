@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::io::Cursor;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,7 +24,7 @@ mod hostile;
 use counting::{Counting, peak_of};
 use hostile::worst::worst_cases;
 use image::{DynamicImage, ImageFormat, Rgba, RgbaImage};
-use pixpipe_pixels::geometry::{Fit, Size};
+use pixpipe_pixels::geometry::{Fit, OutputSize, Size};
 use pixpipe_pixels::render::{Plan, RenderError, Renderer};
 use pixpipe_pixels::spec::{Decode, Encoding, Spec, Subsampling};
 
@@ -41,8 +42,17 @@ fn measuring() -> MutexGuard<'static, ()> {
 /// Bytes in front of each input of the fuzz target `decode`.
 const SETTINGS_BYTES: usize = 6;
 
-fn size(width: u32, height: u32) -> Size {
-    Size::new(width, height).expect("not zero")
+fn size(width: u32, height: u32) -> OutputSize {
+    Size::new(width, height).expect("not zero").into()
+}
+
+/// A square of `side_px` out of the source, scaled to a short side of `short_px`.
+fn cut(side_px: u32, short_px: u32) -> OutputSize {
+    format!("{side_px}@{short_px}").parse().expect("a size")
+}
+
+fn short(side_px: u32) -> OutputSize {
+    OutputSize::Short(NonZeroU32::new(side_px).expect("not zero"))
 }
 
 /// Settings with small and large outputs, in every output format.
@@ -61,6 +71,8 @@ fn specs() -> Vec<Arc<Spec>> {
             fit: Fit::Stretch,
             ..default()
         },
+        Spec { sizes: vec![cut(300, 2000), size(64, 64)], encoding: Encoding::Png, ..default() },
+        Spec { sizes: vec![short(900), short(200)], encoding: Encoding::Webp, decode: Decode::Exact, ..default() },
     ];
     specs.map(Arc::new).into()
 }
@@ -138,6 +150,20 @@ fn large_pictures_take_no_more_than_their_plans_say() {
     let mut found = excesses(&few, &specs);
     found.extend(excesses(&others, &specs[..2]));
     expect_none(&found);
+}
+
+/// The longest output that follows its source's aspect ratio: 16 times as long as short.
+#[test]
+fn a_flat_picture_takes_no_more_than_its_plan_says() {
+    let _measuring = measuring();
+    let sides = [(3200, 200), (200, 3200)];
+    let files = sides
+        .map(|(width, height)| (format!("{width}x{height}.png"), saved(&picture(width, height), ImageFormat::Png)));
+    let with = |side_px, encoding| Arc::new(Spec { sizes: vec![short(side_px)], encoding, ..Spec::default() });
+    expect_none(&excesses(&files, &[with(300, Encoding::Png), with(100, Encoding::Npy), with(400, Encoding::Webp)]));
+    let beyond = saved(&picture(3201, 200), ImageFormat::Png);
+    let refused = read(&beyond, &with(100, Encoding::Png)).expect_err("16.005 times as long");
+    assert!(matches!(refused, RenderError::UnsupportedAspect(_)), "{refused}");
 }
 
 /// Headers are read before anything but the file itself is admitted, and a record that waits keeps its plan.

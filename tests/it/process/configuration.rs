@@ -69,3 +69,34 @@ fn the_configuration_is_checked_before_the_batch() {
     let folders = Folders::new();
     folders.run().env("SQS_BODY", "{bucket: x}").env("FIT", "crop").run().expect_code(78);
 }
+
+#[test]
+fn a_preset_is_printed_as_the_settings_that_it_stands_for() {
+    let folders = Folders::new();
+    let run = folders.run().without("SIZES").env("PRESET", "torchvision-256-224").env("FORMAT", "webp");
+    let text = run.arg("--check-config").run().expect_code(0).both_streams();
+    for line in [
+        "* PRESET=torchvision-256-224 (default: none)",
+        "* SIZES=224@256 (by PRESET, default: 224)",
+        "  FIT=cover (by PRESET)",
+        "  CROP_ROUND=even (by PRESET)",
+        "* FILTER=bilinear (by PRESET, default: lanczos3)",
+        "* DECODE=exact (by PRESET, default: fast)",
+        "* COLOR=ignore (by PRESET, default: srgb)",
+        "* FORMAT=webp (default: jpeg)",
+    ] {
+        assert!(text.lines().any(|other| other == line), "no line {line} in\n{text}");
+    }
+}
+
+#[test]
+fn geometry_beside_a_preset_is_reported_with_all_other_faults() {
+    let folders = Folders::new();
+    let run = folders.run().env("PRESET", "clip-224").env("FIT", "cover").env("COLOR", "adobe");
+    let text = run.without("DEST_BUCKET").run().expect_code(78).both_streams();
+    let faults = ["SIZES=\"32\"", "FIT=\"cover\"", "COLOR=\"adobe\"", "DEST_BUCKET"];
+    for fault in faults {
+        assert_eq!(text.lines().filter(|line| line.contains(fault)).count(), 1, "{fault} in\n{text}");
+    }
+    assert_eq!(folders.written(), Vec::<PathBuf>::new());
+}

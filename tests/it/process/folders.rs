@@ -31,6 +31,57 @@ fn with_folders_as_buckets_the_outputs_are_files_in_the_destination_folder() {
 }
 
 #[test]
+fn cuts_and_plain_sizes_are_made_from_one_decode_as_each_alone() {
+    let folders = Folders::new();
+    folders.put("photo.jpg", &photos::jpeg(400, 300, 1));
+    let batch = entries(&[("src", "photo.jpg")]);
+    let run = |prefix: &str, sizes: &str, decode: &str| {
+        let run = folders.run().env("DEST_PREFIX", prefix).env("SIZES", sizes).env("DECODE", decode);
+        run.env("FORMAT", "npy").batch(&batch).run().expect_code(0);
+    };
+    let read = |prefix: &str, size: &str| {
+        let path = folders.root().join(format!("dest/{prefix}{size}/photo.jpg.npy"));
+        fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    run("both/", "32@40,64", "exact");
+    run("cut/", "32@40", "exact");
+    run("plain/", "64", "exact");
+    assert!(read("both/", "32x32") == read("cut/", "32x32") && read("both/", "64x64") == read("plain/", "64x64"));
+    // A short side of 150 px needs every pixel of 300 px; without the cut, half of them.
+    run("fast/", "32@150,64", "fast");
+    run("plain-fast/", "64", "fast");
+    assert!(read("fast/", "64x64") == read("plain/", "64x64"), "the cut decides the decode for all");
+    assert!(read("plain-fast/", "64x64") != read("plain/", "64x64"));
+}
+
+#[test]
+fn a_short_side_keeps_the_aspect_ratio_and_refuses_a_source_that_is_too_flat_alone() {
+    let folders = Folders::new();
+    folders.put("wide.png", &photos::png(100, 30, 1));
+    folders.put("tall.png", &photos::png(10, 160, 1));
+    folders.put("flat.png", &photos::png(161, 10, 1));
+    let keys = ["wide.png", "tall.png", "flat.png"];
+    let run = || folders.run().env("FIT", "short").env("SIZES", "24,9");
+    let finished = run().batch(&entries(&keys.map(|key| ("src", key)))).run().expect_code(1);
+    assert_eq!(finished.outcome("flat.png"), outcome("failed", "unsupported-aspect"));
+    let detail = text(&finished.record("flat.png"), "detail").to_owned();
+    assert_eq!(detail, "the upright image is 161x10 px; FIT=short takes an aspect ratio of 1:16 at most");
+    for (path, width, height) in [
+        ("short24/wide.png.jpg", 80, 24),
+        ("short9/wide.png.jpg", 30, 9),
+        ("short24/tall.png.jpg", 24, 384),
+        ("short9/tall.png.jpg", 9, 144),
+    ] {
+        let bytes = fs::read(folders.root().join("dest").join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let (actual_width, actual_height, _) = photos::decode_jpeg(&bytes);
+        assert_eq!((actual_width, actual_height), (width, height), "{path}");
+    }
+    assert_eq!(folders.written().len(), 4);
+    let again = run().batch(&entries(&[("src", "wide.png")])).run().expect_code(0);
+    assert_eq!(again.outcome("wide.png"), outcome("skipped", "unchanged"));
+}
+
+#[test]
 fn a_killed_program_leaves_no_partial_output_in_its_folders_and_the_next_run_completes_the_batch() {
     for killed_at in 0..6 {
         let folders = Folders::new();

@@ -58,9 +58,9 @@ impl<'a> SheetBuilder<'a> {
         let header = Codecs::header(&bytes).map_err(unreadable)?;
         let upright = if header.orientation.swaps_axes() { header.size.transposed() } else { header.size };
         let size = within(upright, side_px);
-        let spec = Spec { sizes: vec![size], fit: Fit::Stretch, encoding: Encoding::Png, ..Spec::default() };
+        let spec = Spec { sizes: vec![size.into()], fit: Fit::Stretch, encoding: Encoding::Png, ..Spec::default() };
         let plan = Plan::read(&bytes, spec.into(), u64::MAX).map_err(unreadable)?;
-        let png = self.renderer.render(&bytes, &plan, &[size]).map_err(unreadable)?.files.concat();
+        let png = self.renderer.render(&bytes, &plan, &[size.into()]).map_err(unreadable)?.files.concat();
         let image = image::load_from_memory(&png).map_err(unreadable)?.into_rgb8();
         Ok(Picture { image: Some(image), size, label: label(upright, &header, bytes.len()), key: key.to_owned() })
     }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::{Axis, Pass};
+use super::{Axis, Pass, Span};
 use crate::buffer::Pixels;
 
 /// Pillow's `PRECISION_BITS`: 32 bits minus 8 of the sample and 2 in reserve.
@@ -26,16 +26,22 @@ struct Window {
     reason = "coordinates are clamped to the side, a u32"
 )]
 fn windows(pass: &Pass, side_px: u32) -> Vec<Window> {
-    let scale = pass.span.length / f64::from(pass.length_px);
+    // A cut is computed on the grid of the whole picture, with the same expressions as the whole.
+    let whole = pass.uncut.map(|uncut| (Span { start: 0.0, length: uncut.source_px }, uncut));
+    let (span, length_px, before_px, side_px, left_out_lines) = match whole {
+        Some((span, uncut)) => (span, uncut.length_px, uncut.before_px, uncut.side_px, uncut.left_out_lines),
+        None => (pass.span, pass.length_px, 0, side_px, 0),
+    };
+    let scale = span.length / f64::from(length_px);
     let filter_scale = scale.max(1.0);
     let support = 0.5 * filter_scale;
     let inverse = 1.0 / filter_scale;
     let bound = |edge: f64| edge.clamp(0.0, f64::from(side_px)) as usize;
-    let reversed = f64::from(side_px) - pass.span.start - pass.span.length;
-    let start = if pass.is_reversed { reversed } else { pass.span.start };
+    let reversed = f64::from(side_px) - span.start - span.length;
+    let start = if pass.is_reversed { reversed } else { span.start };
     let mut windows: Vec<Window> = (0..pass.length_px)
         .map(|index| {
-            let center = start + (f64::from(index) + 0.5) * scale;
+            let center = start + (f64::from(before_px + index) + 0.5) * scale;
             let range = bound(center - support + 0.5)..bound(center + support + 0.5);
             let counts = |pixel: &usize| {
                 let distance = (*pixel as f64 - center + 0.5) * inverse;
@@ -55,6 +61,10 @@ fn windows(pass: &Pass, side_px: u32) -> Vec<Window> {
         for window in &mut windows {
             window.pixels = side - window.pixels.end..side - window.pixels.start;
         }
+    }
+    let left_out = left_out_lines as usize;
+    for window in &mut windows {
+        window.pixels = window.pixels.start.saturating_sub(left_out)..window.pixels.end.saturating_sub(left_out);
     }
     windows
 }
@@ -103,10 +113,11 @@ fn rounded(sum: u32, weight: u32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scale::{Lines, Span};
+    use crate::scale::{Lines, UncutAxis};
 
     fn ranges(span: Span, length_px: u32, is_reversed: bool, side_px: u32) -> Vec<Range<usize>> {
-        let pass = Pass { axis: Axis::Horizontal, span, length_px, is_reversed, lines: Lines { first: 0, end: 1 } };
+        let lines = Lines { first: 0, end: 1 };
+        let pass = Pass { axis: Axis::Horizontal, span, length_px, uncut: None, is_reversed, lines };
         windows(&pass, side_px).into_iter().map(|window| window.pixels).collect()
     }
 
@@ -116,6 +127,36 @@ mod tests {
         let whole = Span { start: 0.0, length: 5.0 };
         assert_eq!(ranges(whole, 2, false, 5), [0..3, 3..5]);
         assert_eq!(ranges(whole, 2, true, 5), [0..2, 2..5]);
+    }
+
+    /// A cut has the windows of the whole, also where rounding decides: of every size, start and direction.
+    #[test]
+    fn the_windows_of_a_cut_are_those_of_the_whole() {
+        for (side_px, length_px) in [(427, 342), (300, 256), (451, 386), (284, 74), (5, 2), (60, 100)] {
+            for is_reversed in [false, true] {
+                let whole = Span { start: 0.0, length: f64::from(side_px) };
+                let all = ranges(whole, length_px, is_reversed, side_px);
+                for (before_px, cut_px) in [(0, length_px), (1, length_px - 1), (length_px / 3, length_px / 2)] {
+                    // The windows of a reversed axis are listed from its other end.
+                    let first = if is_reversed { length_px - before_px - cut_px } else { before_px };
+                    let expected = all.iter().skip(first as usize).take(cut_px as usize);
+                    let left_out_lines = expected.clone().map(|window| window.start).min().expect("a window");
+                    let uncut = UncutAxis {
+                        length_px,
+                        source_px: f64::from(side_px),
+                        before_px,
+                        side_px,
+                        left_out_lines: u32::try_from(left_out_lines).expect("small"),
+                    };
+                    let lines = Lines { first: 0, end: 1 };
+                    let uncut = Some(uncut);
+                    let pass = Pass { axis: Axis::Vertical, span: whole, length_px: cut_px, uncut, is_reversed, lines };
+                    let actual = windows(&pass, 0).into_iter().map(|window| window.pixels);
+                    let expected = expected.map(|window| window.start - left_out_lines..window.end - left_out_lines);
+                    assert!(actual.eq(expected), "{before_px}, {cut_px} px of {length_px} px of {side_px}");
+                }
+            }
+        }
     }
 
     #[test]

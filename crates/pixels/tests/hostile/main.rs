@@ -46,13 +46,13 @@ fn thumbnail(file: &[u8]) -> Outcome {
 
 fn rendered(file: &[u8], size: Size) -> Outcome {
     let plan = Plan::read(file, spec(size).into(), MAX_PIXELS)?;
-    let rendered = RENDERER.with_borrow_mut(|renderer| renderer.render(file, &plan, &[size]))?;
+    let rendered = RENDERER.with_borrow_mut(|renderer| renderer.render(file, &plan, &[size.into()]))?;
     Ok(rendered.files.concat())
 }
 
 fn spec(size: Size) -> Spec {
     let (filter, decode, encoding) = (Filter::Box, Decode::Exact, Encoding::Npy);
-    Spec { sizes: vec![size], filter, decode, encoding, ..Spec::default() }
+    Spec { sizes: vec![size.into()], filter, decode, encoding, ..Spec::default() }
 }
 
 fn is_truncated(outcome: &Outcome) -> bool {
