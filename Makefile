@@ -12,7 +12,7 @@ CARGO_TEST := cargo test --locked --workspace --features fault-switch
 BIN := target/$(TRIPLE)/dist/pixpipe
 DEMO_BIN := target/$(TRIPLE)/quick
 
-.PHONY: help tools build demo check test lint format clippy deny goldens chaos parity ministack pipe image image-test sbom \
+.PHONY: help tools build demo check test lint format clippy deny goldens chaos parity presets ministack pipe image image-test sbom \
 	e2e bench fuzz clean
 
 help: ## this list
@@ -77,6 +77,11 @@ chaos: tools ## 200 batches through every fault, and a model of two racing tasks
 parity: tools $(VENV)/ok ## compare with Pillow on PHOTOS: every filter, fit and size
 	cargo build --locked --workspace
 	BINARY=$(abspath target/$(TRIPLE)/debug/pixpipe) acceptance/parity/run $(PHOTOS) || [ $$? = 77 ]
+
+# Not part of `make test`: parity compares with the same calls of Pillow.
+presets: tools ## compare each PRESET with torchvision's, timm's, open_clip's, transformers' and clean-fid's own code
+	cargo build --locked --workspace
+	BINARY=$(abspath target/$(TRIPLE)/debug/pixpipe) acceptance/presets/run $(PHOTOS) || [ $$? = 77 ]
 
 ministack: tools ## the program against ministack: S3 with checksums, conditions and IAM enforced
 	acceptance/ministack/run || [ $$? = 77 ]
