@@ -12,8 +12,8 @@ CARGO_TEST := cargo test --locked --workspace --features fault-switch
 BIN := target/$(TRIPLE)/dist/pixpipe
 DEMO_BIN := target/$(TRIPLE)/quick
 
-.PHONY: help tools build demo check test lint format clippy deny goldens chaos parity presets ministack pipe image image-test sbom \
-	e2e bench fuzz clean
+.PHONY: help tools build demo check test lint format clippy deny goldens chaos parity presets ministack pipe \
+	image image-test sbom e2e bench fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
