@@ -803,8 +803,8 @@ mod tests {
     #[test]
     fn a_preset_is_nothing_but_a_name_for_settings() {
         let accepts = VARIABLES.iter().find(|variable| variable.name == "PRESET").expect("a variable").accepts;
-        let names: Vec<&str> = accepts.split([',', ' ']).filter(|word| word.contains('-')).collect();
-        assert_eq!(names, Preset::ALL.map(|preset| preset.name));
+        let listed: Vec<&str> = accepts.split([',', ' ']).filter(|word| word.contains('-')).collect();
+        assert_eq!(listed, Preset::ALL.map(|preset| preset.name));
         for preset in Preset::ALL {
             let named = config(&[("PRESET", preset.name)]).expect("valid");
             let written = config(&preset.settings()).expect("valid");

@@ -20,8 +20,9 @@ const FORBIDDEN: [&[&str]; 2] = [
 ];
 
 /// Crates that one module alone names.
-const SOLE_USERS: [(&str, &str); 7] = [
+const SOLE_USERS: [(&str, &str); 8] = [
     ("fast_image_resize", "scale"),
+    ("fdeflate::", "codec"),
     ("moxcms", "color"),
     ("turbojpeg", "codec"),
     ("image::", "codec"),
@@ -31,8 +32,8 @@ const SOLE_USERS: [(&str, &str); 7] = [
 ];
 
 /// All that the pixels may depend on.
-const PIXELS_DEPEND_ON: [&str; 8] =
-    ["fast_image_resize", "image", "md-5", "memchr", "moxcms", "thiserror", "tiff", "turbojpeg"];
+const PIXELS_DEPEND_ON: [&str; 9] =
+    ["fast_image_resize", "fdeflate", "image", "md-5", "memchr", "moxcms", "thiserror", "tiff", "turbojpeg"];
 
 #[test]
 fn no_layer_reaches_up() {
