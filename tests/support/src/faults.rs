@@ -16,6 +16,8 @@ use super::server::Request;
 /// The body of an answer. An error in it breaks the connection.
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
+const PART_BYTES: usize = 64 << 10;
+
 /// A way in which a request fails.
 #[derive(Clone)]
 pub enum Fault {
@@ -240,8 +242,13 @@ pub(crate) fn apply_fault(mut answer: Response<()>, body: &Bytes, fault: Option<
     answer.map(|()| damaged)
 }
 
+/// A large body is sent in parts, each when the socket has room: so it is at its end when its receiver has it.
 fn whole(bytes: Bytes) -> Body {
-    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+    if bytes.len() <= PART_BYTES {
+        return Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
+    }
+    let parts: Vec<_> = bytes.chunks(PART_BYTES).map(|part| Ok(Frame::data(bytes.slice_ref(part)))).collect();
+    StreamBody::new(stream::iter(parts)).boxed_unsync()
 }
 
 /// The pause before the error lets the server flush the first part. Without it, nothing of the answer would be sent.
