@@ -45,12 +45,13 @@ def main():
     in_flight = arguments.concurrency or 32
     requests = runs[0]["requests"] / arguments.objects
     ideal = arguments.objects * requests * arguments.latency / 1000 / in_flight
+    share = f"{statistics.median(run['seconds'] for run in runs) / ideal:.2f} times" if ideal else "without"
     seconds = [run["seconds"] for run in runs]
     cpu = statistics.median(run["cpu_ms"] for run in runs) / arguments.objects
     print(
         f"{arguments.objects} objects, {arguments.latency:g} ms before every answer, {in_flight} in flight, one core: "
         f"{statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f}, {len(runs)} runs), "
-        f"{statistics.median(seconds) / ideal:.2f} times the ideal of {ideal:.2f} s; {requests:g} requests and "
+        f"{share} the ideal of {ideal:.2f} s; {requests:g} requests and "
         f"{cpu:.2f} ms of CPU an object"
     )
 

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use pixpipe_pixels::render::Renderer;
 use pixpipe_pixels::spec::Spec;
 use tokio::time::Instant;
@@ -126,7 +126,8 @@ pub async fn run<S: Store>(
             let Some(record) = waiting.pop_front_if(may_start) else { break };
             let runs_alone = record.runs_alone;
             pending.insert(number, record.clone());
-            in_flight.push(async move { (number, process(context, &record.object).await) });
+            // Boxed: the type of all that a record may wait for is too deep for the compiler's layout of the batch.
+            in_flight.push(async move { (number, process(context, &record.object).await) }.boxed_local());
             number += 1;
             if runs_alone {
                 break;
