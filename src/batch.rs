@@ -152,7 +152,9 @@ pub async fn run<S: Store>(
                 }
             }
             signal = signals.next() => asked = Some(signal),
-            () = &mut time_limit, if ended.due.is_none() => asked = Some("the end of TIME_LIMIT_SECONDS"),
+            () = &mut time_limit, if limits.time.is_some() && ended.due.is_none() => {
+                asked = Some("the end of TIME_LIMIT_SECONDS");
+            }
             () = &mut deadline, if stop.is_some() => {
                 tracing::warn!("the time is over: {} records are interrupted", in_flight.len());
                 break;
