@@ -1,7 +1,7 @@
 locals {
   alarm_actions = var.alarm_topic_arn == null ? [] : [var.alarm_topic_arn]
 
-  # Queues that should always be empty.
+  # Queues in which nothing should arrive.
   alarmed_queues = merge(
     {
       dlq    = { name = aws_sqs_queue.dlq.name, text = "could not be launched or delivered" }
@@ -19,46 +19,46 @@ locals {
   )
 
   # Alarms on one metric that is above (or at least) a threshold for five minutes, by the end of their names.
-  metric_alarms = merge(
-    {
-      oldest-message = {
-        description = join(" ", [
-          "A message has waited for ${var.alarm_oldest_message_seconds} s in ${aws_sqs_queue.source.name}: the pipe is",
-          "stopped, cannot launch, or is slower than the uploads. SQS drops messages after 14 days.",
-        ])
-        namespace           = "AWS/SQS"
-        metric_name         = "ApproximateAgeOfOldestMessage"
-        dimensions          = { QueueName = aws_sqs_queue.source.name }
-        statistic           = "Maximum"
-        comparison_operator = "GreaterThanOrEqualToThreshold"
-        threshold           = var.alarm_oldest_message_seconds
-      }
-      failed-records = {
-        description         = "Tasks report records that failed; the tasks' log says which and why."
-        namespace           = "pixpipe"
-        metric_name         = "failed"
-        dimensions          = { destination = local.destination }
-        statistic           = "Sum"
-        comparison_operator = "GreaterThanThreshold"
-        threshold           = 0
-      }
-    },
-    { for key, queue in local.alarmed_queues : "${key}-not-empty" => {
+  metric_alarms = {
+    oldest-message = {
       description = join(" ", [
-        "Messages in ${queue.name} ${queue.text}. SQS drops them after 14 days; docs/runbook.md of the module says how",
-        "to bring them back.",
+        "A message has waited for ${var.alarm_oldest_message_seconds} s in ${aws_sqs_queue.source.name}: the pipe is",
+        "stopped, cannot launch, or is slower than the uploads. SQS drops messages after 14 days.",
       ])
       namespace           = "AWS/SQS"
-      metric_name         = "ApproximateNumberOfMessagesVisible"
-      dimensions          = { QueueName = queue.name }
+      metric_name         = "ApproximateAgeOfOldestMessage"
+      dimensions          = { QueueName = aws_sqs_queue.source.name }
       statistic           = "Maximum"
+      comparison_operator = "GreaterThanOrEqualToThreshold"
+      threshold           = var.alarm_oldest_message_seconds
+    }
+    failed-for-good = {
+      description = join(" ", [
+        "Tasks report records that failed for good; the tasks' log says which and why. (Records that are tried again",
+        "do not count.)",
+      ])
+      namespace           = "pixpipe"
+      metric_name         = "failed_for_good"
+      dimensions          = { destination = local.destination }
+      statistic           = "Sum"
       comparison_operator = "GreaterThanThreshold"
       threshold           = 0
-    } },
-  )
+    }
+  }
 
-  # Alarms on failures, which several metrics of one resource count, by the end of their names.
-  failure_alarms = merge(
+  pipe_metric = {
+    namespace  = "AWS/EventBridge/Pipes"
+    dimensions = { PipeName = aws_pipes_pipe.this.name }
+    stat       = "Sum"
+  }
+  source_metric = {
+    namespace  = "AWS/SQS"
+    dimensions = { QueueName = aws_sqs_queue.source.name }
+    stat       = "Sum"
+  }
+
+  # Alarms on expressions of metrics that are above 0, by the end of their names.
+  expression_alarms = merge(
     {
       pipe-failing = {
         description = join(" ", [
@@ -66,30 +66,121 @@ locals {
           "message goes to ${aws_sqs_queue.dlq.name}.",
         ])
         label      = "Executions of the pipe that failed"
-        namespace  = "AWS/EventBridge/Pipes"
-        dimensions = { PipeName = aws_pipes_pipe.this.name }
-        metrics = {
+        expression = "FILL(failed, 0) + FILL(partially_failed, 0) + FILL(timed_out, 0)"
+        periods    = 1
+        seconds    = 300
+        silent     = false
+        metrics = { for id, metric in {
           failed           = "ExecutionFailed"
           partially_failed = "ExecutionPartiallyFailed"
           timed_out        = "ExecutionTimeout"
+        } : id => merge(local.pipe_metric, { name = metric }) }
+      }
+      # No metric says that a pipe is stopped (by hand, or by AWS after too many failures).
+      pipe-stopped = {
+        description = join(" ", [
+          "Messages wait in ${aws_sqs_queue.source.name} and the pipe takes none. This alarm is silent while the kill",
+          "switch is on (enabled = false).",
+        ])
+        label      = "Messages wait and none is taken"
+        expression = "IF(FILL(waiting, 0) > 0 AND FILL(taken, 0) == 0, 1, 0)"
+        periods    = 3
+        seconds    = 300
+        silent     = !var.enabled
+        metrics = {
+          waiting = merge(local.source_metric, { name = "ApproximateNumberOfMessagesVisible", stat = "Minimum" })
+          taken   = merge(local.source_metric, { name = "NumberOfMessagesReceived" })
         }
-        expression = "FILL(failed, 0) + FILL(partially_failed, 0) + FILL(timed_out, 0)"
       }
     },
+    # Growth, not presence: a second failure rings as well, and one that lies there does not ring for 14 days. (SQS
+    # counts no message as sent that it moves to a dead-letter queue itself.)
+    { for key, queue in local.alarmed_queues : "${key}-growing" => {
+      description = join(" ", [
+        "New messages in ${queue.name}: they ${queue.text}. SQS drops them after 14 days; docs/runbook.md of the",
+        "module says how to bring them back.",
+      ])
+      label      = "New messages"
+      expression = "DIFF(FILL(there, 0))"
+      periods    = 1
+      seconds    = 300
+      silent     = false
+      metrics = { there = {
+        namespace  = "AWS/SQS"
+        name       = "ApproximateNumberOfMessagesVisible"
+        dimensions = { QueueName = queue.name }
+        stat       = "Maximum"
+      } }
+    } },
+    # Refused launches are waited for, a day long; so a right that is missing, or a network without a way to ECR, would
+    # be silent.
+    { for arn in aws_sfn_state_machine.batch[*].arn : "nothing-finishes" => {
+      description = join(" ", [
+        "Batches have started for two hours, and no task has reported: launches are refused, or tasks cannot start.",
+        "The history of a running execution says why.",
+      ])
+      label      = "Batches start and no task reports"
+      expression = "IF(FILL(started, 0) > 0 AND FILL(reported, 0) == 0, 1, 0)"
+      periods    = 2
+      seconds    = 3600
+      silent     = !var.enabled || var.log_format != "json"
+      metrics = {
+        started = {
+          namespace  = "AWS/States"
+          name       = "ExecutionsStarted"
+          dimensions = { StateMachineArn = arn }
+          stat       = "Sum"
+        }
+        reported = {
+          namespace  = "pixpipe"
+          name       = "duration_ms"
+          dimensions = { destination = local.destination }
+          stat       = "SampleCount"
+        }
+      }
+    } },
+    # The first mistake of all: a bucket that tells nobody, since its notification configuration was never switched on,
+    # or was replaced. (With a prefix or suffixes, uploads elsewhere in the bucket would ring.)
+    { for whole in [var.source_prefix == "" && local.any_suffix] : "no-events" => {
+      description = join(" ", [
+        "${var.source_bucket} has more objects than a day ago, and no event has come: look at its notification",
+        "configuration (aws s3api get-bucket-notification-configuration).",
+      ])
+      label      = "Uploads, and no event"
+      expression = "IF(DIFF(objects) > 0 AND FILL(sent, 0) == 0, 1, 0)"
+      periods    = 1
+      seconds    = 86400
+      silent     = false
+      metrics = {
+        objects = {
+          namespace  = "AWS/S3"
+          name       = "NumberOfObjects"
+          dimensions = { BucketName = var.source_bucket, StorageType = "AllStorageTypes" }
+          stat       = "Average"
+        }
+        sent = merge(local.source_metric, { name = "NumberOfMessagesSent" })
+      }
+    } if whole },
     { for key, arn in local.alarmed_state_machines : "${key}-executions-failed" => {
       description = join(" ", [
         "Executions failed, so their records are in no queue but in the executions' input: redrive the executions",
         "(aws stepfunctions redrive-execution) within 14 days.",
       ])
       label      = "Executions that did not succeed"
-      namespace  = "AWS/States"
-      dimensions = { StateMachineArn = arn }
-      metrics = {
+      expression = "FILL(failed, 0) + FILL(timed_out, 0) + FILL(aborted, 0)"
+      periods    = 1
+      seconds    = 300
+      silent     = false
+      metrics = { for id, metric in {
         failed    = "ExecutionsFailed"
         timed_out = "ExecutionsTimedOut"
         aborted   = "ExecutionsAborted"
-      }
-      expression = "FILL(failed, 0) + FILL(timed_out, 0) + FILL(aborted, 0)"
+        } : id => {
+        namespace  = "AWS/States"
+        name       = metric
+        dimensions = { StateMachineArn = arn }
+        stat       = "Sum"
+      } }
     } },
   )
 }
@@ -113,21 +204,22 @@ resource "aws_cloudwatch_metric_alarm" "metric" {
   tags                = var.tags
 }
 
-resource "aws_cloudwatch_metric_alarm" "failures" {
-  for_each = local.failure_alarms
+resource "aws_cloudwatch_metric_alarm" "expression" {
+  for_each = local.expression_alarms
 
   alarm_name          = "${var.name}-${each.key}"
   alarm_description   = each.value.description
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
-  evaluation_periods  = 1
+  evaluation_periods  = each.value.periods
   treat_missing_data  = "notBreaching"
+  actions_enabled     = !each.value.silent
   alarm_actions       = local.alarm_actions
   ok_actions          = local.alarm_actions
   tags                = var.tags
 
   metric_query {
-    id          = "failing"
+    id          = "result"
     expression  = each.value.expression
     label       = each.value.label
     return_data = true
@@ -140,60 +232,12 @@ resource "aws_cloudwatch_metric_alarm" "failures" {
       id = metric_query.key
 
       metric {
-        namespace   = each.value.namespace
-        metric_name = metric_query.value
-        dimensions  = each.value.dimensions
-        stat        = "Sum"
-        period      = 300
+        namespace   = metric_query.value.namespace
+        metric_name = metric_query.value.name
+        dimensions  = metric_query.value.dimensions
+        stat        = metric_query.value.stat
+        period      = each.value.seconds
       }
-    }
-  }
-}
-
-# No metric says that a pipe is stopped (by hand, or by AWS after too many failures): messages wait and none is taken.
-resource "aws_cloudwatch_metric_alarm" "pipe_stopped" {
-  alarm_name = "${var.name}-pipe-stopped"
-  alarm_description = join(" ", [
-    "Messages wait in ${aws_sqs_queue.source.name} and the pipe takes none. This alarm is silent while the kill switch",
-    "is on (enabled = false).",
-  ])
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = 0
-  evaluation_periods  = 3
-  treat_missing_data  = "notBreaching"
-  actions_enabled     = var.enabled
-  alarm_actions       = local.alarm_actions
-  ok_actions          = local.alarm_actions
-  tags                = var.tags
-
-  metric_query {
-    id          = "stopped"
-    expression  = "IF(FILL(waiting, 0) > 0 AND FILL(taken, 0) == 0, 1, 0)"
-    label       = "Messages wait and none is taken"
-    return_data = true
-  }
-
-  metric_query {
-    id = "waiting"
-
-    metric {
-      namespace   = "AWS/SQS"
-      metric_name = "ApproximateNumberOfMessagesVisible"
-      dimensions  = { QueueName = aws_sqs_queue.source.name }
-      stat        = "Minimum"
-      period      = 300
-    }
-  }
-
-  metric_query {
-    id = "taken"
-
-    metric {
-      namespace   = "AWS/SQS"
-      metric_name = "NumberOfMessagesReceived"
-      dimensions  = { QueueName = aws_sqs_queue.source.name }
-      stat        = "Sum"
-      period      = 300
     }
   }
 }

@@ -5,7 +5,7 @@ locals {
       title = "Records"
       stat  = "Sum"
       metrics = [
-        for metric in ["written", "skipped", "failed", "handed_back"] :
+        for metric in ["written", "skipped", "failed", "failed_for_good", "handed_back"] :
         ["pixpipe", metric, "destination", local.destination]
       ]
     },
@@ -59,7 +59,7 @@ locals {
 resource "aws_cloudwatch_dashboard" "this" {
   count = var.dashboard_enabled ? 1 : 0
 
-  dashboard_name = var.name
+  dashboard_name = local.regional_name
   dashboard_body = jsonencode({
     widgets = [for index, graph in local.dashboard_graphs : {
       type   = "metric"

@@ -7,17 +7,12 @@ locals {
     prefix = var.source_prefix == "" ? null : var.source_prefix
   } : operator => operand if operand != null }]
 
-  # A suffix alone, or a prefix and a suffix, which need a wildcard. In a wildcard, a backslash must be escaped. (The
-  # prefix has no *.)
-  suffix_operator = var.source_prefix == "" ? "suffix" : "wildcard"
-  before_suffix   = var.source_prefix == "" ? "" : "${replace(var.source_prefix, "\\", "\\\\")}*"
-  suffix_pattern = [
-    for suffix in var.source_suffixes : { (local.suffix_operator) = "${local.before_suffix}${suffix}" }
-  ]
+  # Suffixes in any case: .jpg is also .JPG. An event pattern cannot say "begins with and ends with, in any case" about
+  # one field, so with a prefix the pipe's filter checks the prefix.
+  suffix_pattern = [for suffix in var.source_suffixes : { suffix = { "equals-ignore-case" = suffix } }]
 
   # Console "folders" are empty objects whose key ends in "/". A suffix filter excludes them. Without a suffix: objects
-  # that are not empty, and empty ones that are not folders. A pattern cannot say "begins with … and does not end in /"
-  # about one field, so the pipe's filter checks the prefix of the empty ones.
+  # that are not empty, and empty ones that are not folders, whose prefix the pipe's filter checks.
   not_a_folder = [
     { object = { key = local.prefix_pattern, size = [{ numeric = [">", 0] }] } },
     { object = { key = [{ "anything-but" = { suffix = "/" } }], size = [{ numeric = ["=", 0] }] } },
@@ -28,6 +23,16 @@ locals {
     object = local.any_suffix ? null : { key = local.suffix_pattern }
     "$or"  = local.any_suffix ? local.not_a_folder : null
   } : field => pattern if pattern != null }
+
+  object_created_pattern = jsonencode({
+    source        = ["aws.s3"]
+    "detail-type" = ["Object Created"]
+    account       = [local.account_id]
+    detail        = local.object_created_detail
+  })
+
+  # S3 compares with the form-encoded key, so its filters are form-encoded, too.
+  notification_prefix = var.source_prefix == "" ? null : replace(urlencode(var.source_prefix), "%2F", "/")
 }
 
 # event_source = "eventbridge": any number of stacks can listen to one bucket.
@@ -35,15 +40,20 @@ resource "aws_cloudwatch_event_rule" "object_created" {
   count = var.event_source == "eventbridge" ? 1 : 0
 
   name        = "${var.name}-object-created"
-  description = "New objects in ${var.source_bucket}/${var.source_prefix} for ${var.name}"
+  description = "New objects in ${var.source_bucket} for ${var.name}" # 512 characters at most: without the prefix
   tags        = var.tags
 
-  event_pattern = jsonencode({
-    source        = ["aws.s3"]
-    "detail-type" = ["Object Created"]
-    account       = [local.account_id]
-    detail        = local.object_created_detail
-  })
+  event_pattern = local.object_created_pattern
+
+  lifecycle {
+    precondition {
+      condition     = length(local.object_created_pattern) <= 2048
+      error_message = <<-EOT
+        source_suffixes: the rule's pattern has ${length(local.object_created_pattern)} characters, and EventBridge
+        takes 2048. Use fewer or shorter suffixes, or a shorter source_prefix.
+      EOT
+    }
+  }
 }
 
 resource "aws_cloudwatch_event_target" "source_queue" {
@@ -65,20 +75,21 @@ resource "aws_cloudwatch_event_target" "source_queue" {
   depends_on = [aws_sqs_queue_policy.source, aws_sqs_queue_policy.dlq]
 }
 
-# event_source = "s3": this owns the whole notification configuration of the bucket.
+# The bucket's whole notification configuration: queues with event_source = "s3", else EventBridge switched on.
 resource "aws_s3_bucket_notification" "source" {
-  count = var.event_source == "s3" ? 1 : 0
+  count = var.event_source == "s3" || var.manage_bucket_notification ? 1 : 0
 
-  bucket = var.source_bucket
+  bucket      = var.source_bucket
+  eventbridge = var.event_source == "eventbridge"
 
   dynamic "queue" {
-    for_each = local.any_suffix ? [""] : var.source_suffixes
+    for_each = var.event_source == "eventbridge" ? [] : local.any_suffix ? [""] : var.source_suffixes
 
     content {
       id            = "${var.name}-${queue.key}"
       queue_arn     = aws_sqs_queue.source.arn
       events        = ["s3:ObjectCreated:*"]
-      filter_prefix = var.source_prefix == "" ? null : var.source_prefix
+      filter_prefix = local.notification_prefix
       filter_suffix = queue.value == "" ? null : queue.value
     }
   }

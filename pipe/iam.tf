@@ -33,34 +33,10 @@ locals {
   ]
   task_arns = "${local.arn_prefix.ecs}:task/${local.cluster_name}/*"
 
-  # Statements of the role that launches tasks: the pipe's (direct) or the state machine's (batched).
-  launch_statements = [
-    {
-      Sid       = "RunTasksOfThisFamily"
-      Effect    = "Allow"
-      Action    = "ecs:RunTask"
-      Resource  = local.task_definition_arns
-      Condition = { ArnEquals = { "ecs:cluster" = local.cluster_arn } }
-    },
-    {
-      Sid       = "TagTheTasksItRuns"
-      Effect    = "Allow"
-      Action    = "ecs:TagResource"
-      Resource  = local.task_arns
-      Condition = { StringEquals = { "ecs:CreateAction" = "RunTask" } }
-    },
-    {
-      Sid       = "GiveTheTaskItsTwoRoles"
-      Effect    = "Allow"
-      Action    = "iam:PassRole"
-      Resource  = [aws_iam_role.execution.arn, aws_iam_role.task.arn]
-      Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } }
-    },
-  ]
-
-  # A private ECR image: account, region and repository are in its name.
-  ecr_host  = "(?P<account>[0-9]{12})\\.dkr\\.ecr\\.(?P<region>[a-z0-9-]+)\\.amazonaws\\.com(?:\\.cn)?"
-  ecr_image = try(regex("^${local.ecr_host}/(?P<repository>[^:@]+)", var.image), null)
+  # A private ECR image: account, region and repository are in its name, in the dual-stack form (dkr-ecr, on.aws), too.
+  ecr_domains = join("|", ["amazonaws\\.com", "amazonaws\\.com\\.cn", "on\\.aws", "on\\.amazonwebservices\\.com\\.cn"])
+  ecr_host    = "(?P<account>[0-9]{12})\\.dkr[.-]ecr(?:-fips)?\\.(?P<region>[a-z0-9-]+)\\.(?:${local.ecr_domains})"
+  ecr_image   = try(regex("^${local.ecr_host}/(?P<repository>[^:@]+)", var.image), null)
   pull_statements = local.ecr_image == null ? [] : [
     {
       Sid    = "PullExactlyThisRepository"
@@ -91,7 +67,7 @@ locals {
 # --- the task ---
 
 resource "aws_iam_role" "task" {
-  name        = "${var.name}-task"
+  name        = "${local.regional_name}-task"
   description = "Rights of pixpipe: read the source, write the destination, hand records back"
   tags        = var.tags
 
@@ -155,7 +131,7 @@ resource "aws_iam_role_policy" "task" {
 # --- ECS, before the container runs ---
 
 resource "aws_iam_role" "execution" {
-  name        = "${var.name}-execution"
+  name        = "${local.regional_name}-execution"
   description = "Rights of ECS when it starts pixpipe: pull the image, write the log"
   tags        = var.tags
 
@@ -185,7 +161,7 @@ resource "aws_iam_role_policy" "execution" {
 # --- the pipe ---
 
 resource "aws_iam_role" "pipe" {
-  name        = "${var.name}-pipe"
+  name        = "${local.regional_name}-pipe"
   description = "Rights of the pipe: take messages from the source queue, launch"
   tags        = var.tags
 
@@ -220,113 +196,5 @@ resource "aws_iam_role_policy" "pipe" {
         Condition = { StringEquals = { "kms:ViaService" = ["sqs.${local.region}.amazonaws.com"] } }
       }],
     )
-  })
-}
-
-# --- the batched launcher ---
-
-resource "aws_iam_role" "state_machine" {
-  count = local.batched ? 1 : 0
-
-  name        = "${var.name}-batch"
-  description = "Rights of the batch state machine: run tasks, send failed records to the failed queue"
-  tags        = var.tags
-
-  assume_role_policy = local.trust_policies.state_machine
-}
-
-resource "aws_iam_role_policy" "state_machine" {
-  count = local.batched ? 1 : 0
-
-  name = "run"
-  role = aws_iam_role.state_machine[0].name
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(
-      local.launch_statements,
-      [
-        {
-          Sid       = "WatchAndStopThem"
-          Effect    = "Allow"
-          Action    = ["ecs:DescribeTasks", "ecs:StopTask"]
-          Resource  = [local.task_arns]
-          Condition = { ArnEquals = { "ecs:cluster" = local.cluster_arn } }
-        },
-        {
-          # Step Functions learns that a task has ended by a rule of its own, which has this name in every account.
-          Sid      = "HearOfTheirEnd"
-          Effect   = "Allow"
-          Action   = ["events:DescribeRule", "events:PutRule", "events:PutTargets"]
-          Resource = ["${local.arn_prefix.events}:rule/StepFunctionsGetEventsForECSTaskRule"]
-        },
-        {
-          Sid      = "HandOverWhatFailed"
-          Effect   = "Allow"
-          Action   = ["sqs:SendMessage"]
-          Resource = [aws_sqs_queue.failed.arn]
-        },
-      ],
-      local.queue_key_send_statements,
-    )
-  })
-}
-
-# --- the redrive of killed tasks ---
-
-resource "aws_iam_role" "redrive" {
-  count = local.direct ? 1 : 0
-
-  name        = "${var.name}-redrive"
-  description = "Rights of the redrive of killed tasks: send to the source and the failed queue"
-  tags        = var.tags
-
-  assume_role_policy = local.trust_policies.redrive
-}
-
-resource "aws_iam_role_policy" "redrive" {
-  count = local.direct ? 1 : 0
-
-  name = "hand-back"
-  role = aws_iam_role.redrive[0].name
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(
-      [{
-        Sid      = "HandBack"
-        Effect   = "Allow"
-        Action   = ["sqs:SendMessage"]
-        Resource = [aws_sqs_queue.source.arn, aws_sqs_queue.failed.arn]
-      }],
-      local.queue_key_send_statements,
-    )
-  })
-}
-
-resource "aws_iam_role" "task_stopped" {
-  count = local.direct ? 1 : 0
-
-  name        = "${var.name}-task-stopped"
-  description = "Rights of the rule on stopped tasks: start the redrive"
-  tags        = var.tags
-
-  assume_role_policy = local.trust_policies.task_stopped
-}
-
-resource "aws_iam_role_policy" "task_stopped" {
-  count = local.direct ? 1 : 0
-
-  name = "start-redrive"
-  role = aws_iam_role.task_stopped[0].name
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid      = "StartTheRedrive"
-      Effect   = "Allow"
-      Action   = ["states:StartExecution"]
-      Resource = [aws_sfn_state_machine.redrive[0].arn]
-    }]
   })
 }

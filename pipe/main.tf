@@ -9,9 +9,17 @@ locals {
   partition  = data.aws_partition.current.partition
   region     = data.aws_region.current.id # "name" up to provider 5, "region" from 6; "id" in both
 
-  # ECS is not a batch target of a pipe: more than one record per task needs Step Functions in between.
-  direct  = var.batch_size == 1
-  batched = !local.direct
+  # Roles and dashboards are global in an account, so their names have the region, too.
+  regional_name = "${var.name}-${local.region}"
+
+  direct  = var.launcher == "direct"
+  batched = var.launcher == "batched"
+
+  # Defaults of variables that only one launcher has; they are null, so that another launcher can refuse them.
+  batch_size               = local.batched ? coalesce(var.batch_size, 50) : 1
+  batch_window_seconds     = local.batched ? coalesce(var.batch_window_seconds, 60) : 0 # gains nothing with one message
+  spot_attempts            = coalesce(var.spot_attempts, 3)
+  direct_capacity_provider = coalesce(var.direct_capacity_provider, "FARGATE")
 
   source_bucket_arn      = "arn:${local.partition}:s3:::${var.source_bucket}"
   destination_bucket_arn = "arn:${local.partition}:s3:::${var.destination_bucket}"
@@ -30,5 +38,10 @@ locals {
   task_stopped_rule_arn     = "${local.arn_prefix.events}:rule/${var.name}-task-stopped"
 
   container_name = "pixpipe"
-  destination    = "s3://${var.destination_bucket}/${var.destination_prefix}"
+
+  # The metrics' dimension. CloudWatch takes printable ASCII; the program writes other bytes percent-encoded, too.
+  destination = join("", ["s3://${var.destination_bucket}/", join("", [
+    for character in split("", var.destination_prefix) :
+    can(regex("^[ -~]$", character)) ? character : urlencode(character)
+  ])])
 }

@@ -6,23 +6,13 @@ moved {
 }
 
 moved {
-  from = aws_cloudwatch_metric_alarm.failed_records
-  to   = aws_cloudwatch_metric_alarm.metric["failed-records"]
+  from = aws_cloudwatch_metric_alarm.pipe_stopped
+  to   = aws_cloudwatch_metric_alarm.expression["pipe-stopped"]
 }
 
 moved {
-  from = aws_cloudwatch_metric_alarm.queue_not_empty["dlq"]
-  to   = aws_cloudwatch_metric_alarm.metric["dlq-not-empty"]
-}
-
-moved {
-  from = aws_cloudwatch_metric_alarm.queue_not_empty["failed"]
-  to   = aws_cloudwatch_metric_alarm.metric["failed-not-empty"]
-}
-
-moved {
-  from = aws_cloudwatch_metric_alarm.queue_not_empty["redrive-dlq"]
-  to   = aws_cloudwatch_metric_alarm.metric["redrive-dlq-not-empty"]
+  from = aws_cloudwatch_metric_alarm.failures
+  to   = aws_cloudwatch_metric_alarm.expression
 }
 
 moved {

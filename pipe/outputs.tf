@@ -3,6 +3,11 @@ output "pipe_name" {
   value       = aws_pipes_pipe.this.name
 }
 
+output "launch_role_name" {
+  description = "Name of the role that launches tasks, for a Deny by hand (docs/changing.md)."
+  value       = local.direct ? aws_iam_role.pipe.name : aws_iam_role.state_machine[0].name
+}
+
 output "source_queue_url" {
   description = "URL of the source queue, which holds the work; messages sent to it by hand are processed, too."
   value       = aws_sqs_queue.source.url
@@ -86,4 +91,14 @@ output "metrics_destination" {
 output "dashboard_name" {
   description = "Name of the CloudWatch dashboard; null if dashboard_enabled is false."
   value       = one(aws_cloudwatch_dashboard.this[*].dashboard_name)
+}
+
+output "assign_public_ip" {
+  description = "Whether tasks get a public address."
+  value       = var.assign_public_ip
+}
+
+output "cpu_architecture" {
+  description = "CPU architecture of the tasks, as registered."
+  value       = aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture
 }

@@ -1,19 +1,26 @@
 locals {
-  pipe_window_seconds = local.direct ? 0 : var.batch_window_seconds # a window gains nothing with one message per launch
-
-  # Messages that are worth a task. The pipe deletes everything else (s3:TestEvent, deletes, tagging) for free.
-  # A pipe's filter has no wildcard and no "anything but suffix".
+  # Messages that are worth a task. The pipe deletes everything else for free: s3:TestEvent, events that create nothing,
+  # and whatever is no JSON object. What it cannot judge goes to a task, which reports what it cannot read: nothing that
+  # the contract accepts, and nothing that is moved back from the failed queue, may vanish here. (A pipe's filter has no
+  # wildcard and no "anything but suffix".)
   worth_a_task = [
-    # S3 through EventBridge. The rule has filtered everything but the prefix of empty objects.
+    # S3 through EventBridge. The rule has filtered everything but the prefix beside a suffix or of empty objects.
     { body = {
       source        = ["aws.s3"]
       "detail-type" = ["Object Created"]
       detail        = { object = { key = local.prefix_pattern } }
     } },
-    # S3's own notifications, and forwarders that keep their names.
+    # S3's own notifications, and forwarders that keep their names; the second one without the array around it.
     { body = { Records = { eventName = [{ prefix = "ObjectCreated:" }] } } },
-    # Records handed back by a task or a state machine, or written by hand: S3's shape without an event's name.
-    { body = { Records = { eventName = [{ exists = false }], s3 = { object = { key = [{ exists = true }] } } } } },
+    { body = { eventName = [{ prefix = "ObjectCreated:" }] } },
+    # What is no event: records that a task or a state machine handed back, or that were written by hand; entries that
+    # could not be read; references to batches; envelopes of SNS and SQS.
+    { body = {
+      Records       = { eventName = [{ exists = false }] }
+      eventName     = [{ exists = false }]
+      "detail-type" = [{ exists = false }]
+      Event         = [{ exists = false }]
+    } },
   ]
 }
 
@@ -36,13 +43,13 @@ resource "aws_pipes_pipe" "this" {
 
   description = (local.direct ?
     "One ECS task per message" :
-    "Batches of up to ${var.batch_size} messages, split and run by Step Functions"
+    "Batches of up to ${local.batch_size} messages, split and run by Step Functions"
   )
 
   source_parameters {
     sqs_queue_parameters {
-      batch_size                         = var.batch_size
-      maximum_batching_window_in_seconds = local.pipe_window_seconds
+      batch_size                         = local.batch_size
+      maximum_batching_window_in_seconds = local.batch_window_seconds
     }
 
     filter_criteria {
@@ -72,7 +79,7 @@ resource "aws_pipes_pipe" "this" {
 
         # Excludes launch_type.
         capacity_provider_strategy {
-          capacity_provider = var.direct_capacity_provider
+          capacity_provider = local.direct_capacity_provider
           weight            = 1
         }
 

@@ -1,6 +1,10 @@
 locals {
   fourteen_days_seconds = 14 * 24 * 60 * 60 # the longest that SQS keeps a message
 
+  # The message of a stranger that is larger would not fit into a batch of 50, which an execution takes as 256 KiB. An
+  # event of S3 has 6 KiB at most, also with the longest key.
+  max_message_bytes = 16 * 1024
+
   # The AWS service that may send to each queue, acting for exactly this resource; null: none. (Roles of this account
   # send by their own policies, in iam.tf.)
   queue_senders = merge(
@@ -56,13 +60,14 @@ locals {
 # Work: S3's events, and records that a task (or a redrive) handed back.
 resource "aws_sqs_queue" "source" {
   name                      = "${var.name}-source"
+  max_message_size          = local.max_message_bytes
   message_retention_seconds = local.fourteen_days_seconds
   sqs_managed_sse_enabled   = var.queue_kms_key_arn == null ? true : null
   kms_master_key_id         = var.queue_kms_key_arn
   tags                      = var.tags
 
   # Only the launch has to fit in: the pipe deletes a message when the launch is accepted.
-  visibility_timeout_seconds = 180 + local.pipe_window_seconds
+  visibility_timeout_seconds = 180 + local.batch_window_seconds
 
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.dlq.arn

@@ -33,6 +33,7 @@ locals {
       RETRY_QUEUE_URL    = aws_sqs_queue.source.url
       FAILED_QUEUE_URL   = aws_sqs_queue.failed.url
       MAX_ATTEMPTS       = tostring(var.max_attempts)
+      TIME_LIMIT_SECONDS = tostring(var.task_timeout_seconds)
       LOG_FORMAT         = var.log_format
       RUST_LOG           = var.rust_log
     },
@@ -98,5 +99,15 @@ resource "aws_ecs_task_definition" "this" {
   lifecycle {
     # Launchers name the family, so there must be an active revision at every moment.
     create_before_destroy = true
+
+    precondition {
+      condition = (
+        var.cluster_arn == null ||
+        startswith(coalesce(var.cluster_arn, "-"), "${local.arn_prefix.ecs}:cluster/")
+      )
+      error_message = <<-EOT
+        cluster_arn: must be a cluster of this account and region (${local.arn_prefix.ecs}:cluster/…).
+      EOT
+    }
   }
 }

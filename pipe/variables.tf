@@ -49,17 +49,21 @@ variable "source_prefix" {
 
   validation {
     condition = (
-      length(var.source_prefix) <= 512 && !startswith(var.source_prefix, "/") && !can(regex("[*?$]", var.source_prefix))
+      length(var.source_prefix) <= 512 && !startswith(var.source_prefix, "/") &&
+      !can(regex("[*?$]|[^\\x{20}-\\x{FF}]", var.source_prefix))
     )
     error_message = <<-EOT
-      source_prefix: must have at most 512 characters, no slash at the start (keys have none), and no *, ? or $ (IAM
-      would read them as wildcards).
+      source_prefix: must have at most 512 characters, no slash at the start (keys have none), no *, ? or $ (IAM would
+      read them as wildcards), and none beyond ÿ (IAM takes no others in a policy).
     EOT
   }
 }
 
 variable "source_suffixes" {
-  description = "Resize only objects whose key ends with one of these, such as [\".jpg\", \".png\"]; empty for all."
+  description = <<-EOT
+    Resize only objects whose key ends with one of these, such as [".jpg", ".png"]; empty for all. With event_source =
+    "eventbridge" in any case, so ".jpg" is also ".JPG"; with "s3" exactly as written.
+  EOT
   type        = list(string)
   default     = []
 
@@ -74,13 +78,22 @@ variable "source_suffixes" {
   }
 
   validation {
-    condition     = length(distinct(var.source_suffixes)) == length(var.source_suffixes)
-    error_message = "source_suffixes: contains the same suffix twice; remove one of them."
+    condition = alltrue(flatten([
+      for i, one in var.source_suffixes : [
+        for k, other in var.source_suffixes : i == k || !endswith(
+          var.event_source == "s3" ? one : lower(one), var.event_source == "s3" ? other : lower(other)
+        )
+      ]
+    ]))
+    error_message = <<-EOT
+      source_suffixes: one of them ends with another one, so S3 would refuse both as overlapping. Remove the longer one,
+      or one of two that are equal (case counts only with event_source = "s3").
+    EOT
   }
 }
 
 variable "destination_bucket" {
-  description = "Name of the bucket that receives the results (DEST_BUCKET). It must exist, in this account."
+  description = "Name of the bucket that receives the results (DEST_BUCKET). It must exist, in this account and region."
   type        = string
 
   validation {
@@ -103,11 +116,20 @@ variable "destination_prefix" {
   validation {
     condition = (
       length(var.destination_prefix) <= 512 && !startswith(var.destination_prefix, "/") &&
-      !can(regex("[*?$]", var.destination_prefix))
+      !can(regex("[*?$]|[^\\x{20}-\\x{FF}]", var.destination_prefix))
     )
     error_message = <<-EOT
-      destination_prefix: must have at most 512 characters, no slash at the start, and no *, ? or $ (IAM would read
-      them as wildcards).
+      destination_prefix: must have at most 512 characters, no slash at the start, no *, ? or $ (IAM would read them as
+      wildcards), and none beyond ÿ (IAM takes no others in a policy).
+    EOT
+  }
+
+  validation {
+    # As the value of a dimension of the metrics: each byte outside printable ASCII becomes three characters.
+    condition     = length(replace(urlencode(var.destination_prefix), "/%[2-7][0-9A-F]/", "-")) <= 900
+    error_message = <<-EOT
+      destination_prefix: is too long for a dimension of a metric. It may have 900 characters, where each byte outside
+      ASCII counts as three.
     EOT
   }
 
@@ -139,78 +161,141 @@ variable "event_source" {
   }
 }
 
-variable "batch_size" {
+variable "manage_bucket_notification" {
   description = <<-EOT
-    Maximum number of messages per launch. 1: the pipe starts one ECS task per message (direct). 2 to 50: the pipe
-    hands batches to Step Functions, which starts one task for as many records as fit (batched).
+    Let this module own the source bucket's whole notification configuration with event_source = "eventbridge", too: it
+    then switches EventBridge on, and replaces whatever the bucket has. Always so with "s3".
   EOT
-  type        = number
-  default     = 10
+  type        = bool
+  default     = false
+}
+
+variable "launcher" {
+  description = <<-EOT
+    What launches tasks. "batched": the pipe hands batches to Step Functions, which waits while launches are refused
+    and tries Spot first. "direct": the pipe starts one task per message, at once; a launch without room or over the
+    vCPU quota may lose the message (README.md, "Which launcher").
+  EOT
+  type        = string
+  default     = "batched"
 
   validation {
-    condition     = var.batch_size >= 1 && var.batch_size <= 50 && floor(var.batch_size) == var.batch_size
+    condition     = contains(["batched", "direct"], var.launcher)
+    error_message = "launcher: must be \"batched\" or \"direct\"."
+  }
+}
+
+variable "batch_size" {
+  description = <<-EOT
+    Maximum number of messages per launch, 2 to 50; null: 50. Only for the launcher "batched". A usual batch of 50 fits
+    into one task; longer records are split into several.
+  EOT
+  type        = number
+  default     = null
+
+  validation {
+    condition = var.batch_size == null || try(
+      var.batch_size >= 2 && var.batch_size <= 50 && floor(var.batch_size) == var.batch_size, false
+    )
     error_message = <<-EOT
-      batch_size: must be a whole number from 1 to 50 (50 of the longest notifications stay under the 256 KiB that an
-      execution may receive).
+      batch_size: must be null or a whole number from 2 to 50 (an execution takes 256 KiB). For one task per message,
+      set launcher = "direct".
     EOT
+  }
+
+  validation {
+    condition     = var.batch_size == null || var.launcher == "batched"
+    error_message = "batch_size: is only for the launcher \"batched\"; remove it."
   }
 }
 
 variable "batch_window_seconds" {
-  description = "Time that the pipe waits for a batch to fill. Used only if batch_size > 1."
+  description = <<-EOT
+    Time that the pipe waits for a batch to fill, 0 to 300 s; null: 60. Only for the launcher "batched".
+  EOT
   type        = number
-  default     = 20
+  default     = null
 
   validation {
-    condition = (
+    condition = var.batch_window_seconds == null || try(
       var.batch_window_seconds >= 0 && var.batch_window_seconds <= 300 &&
-      floor(var.batch_window_seconds) == var.batch_window_seconds
+      floor(var.batch_window_seconds) == var.batch_window_seconds, false
     )
-    error_message = "batch_window_seconds: must be a whole number from 0 to 300."
+    error_message = "batch_window_seconds: must be null or a whole number from 0 to 300."
   }
 
   validation {
-    condition     = var.batch_size <= 10 || var.batch_window_seconds >= 1
+    condition     = coalesce(var.batch_window_seconds, 60) >= 1 || coalesce(var.batch_size, 50) <= 10
     error_message = <<-EOT
       batch_window_seconds: must be at least 1 if batch_size is above 10, because SQS delivers at most 10 messages at
       once.
     EOT
   }
+
+  validation {
+    condition     = var.batch_window_seconds == null || var.launcher == "batched"
+    error_message = "batch_window_seconds: is only for the launcher \"batched\"; remove it."
+  }
 }
 
 variable "enabled" {
-  description = "Kill switch: false stops the pipe. Events wait in the source queue, up to 14 days; nothing is lost."
+  description = <<-EOT
+    Kill switch: false stops the pipe and forbids every launch. Executions that wait put their records back into the
+    source queue, where all events wait up to 14 days; tasks that run end by themselves. Nothing is lost.
+  EOT
   type        = bool
   default     = true
 }
 
 variable "direct_capacity_provider" {
   description = <<-EOT
-    Capacity provider of direct tasks. FARGATE_SPOT costs about a third, but it is not documented what a pipe does if
-    Spot has no capacity: the message may be lost. Batched tasks always try FARGATE_SPOT first and FARGATE last.
+    Capacity provider of direct tasks, "FARGATE" or "FARGATE_SPOT"; null: FARGATE. Only for the launcher "direct". Spot
+    costs about a third, but has no room more often, and a launch without room may lose its message.
   EOT
   type        = string
-  default     = "FARGATE"
+  default     = null
 
   validation {
-    condition     = contains(["FARGATE", "FARGATE_SPOT"], var.direct_capacity_provider)
-    error_message = "direct_capacity_provider: must be \"FARGATE\" or \"FARGATE_SPOT\"."
+    condition = (
+      var.direct_capacity_provider == null || try(
+        contains(["FARGATE", "FARGATE_SPOT"], var.direct_capacity_provider), false
+      )
+    )
+    error_message = "direct_capacity_provider: must be null, \"FARGATE\" or \"FARGATE_SPOT\"."
+  }
+
+  validation {
+    condition     = var.direct_capacity_provider == null || var.launcher == "direct"
+    error_message = "direct_capacity_provider: is only for the launcher \"direct\"; remove it."
   }
 }
 
 variable "spot_attempts" {
-  description = "Number of attempts of a batched task on FARGATE_SPOT before its last attempt, on FARGATE."
+  description = <<-EOT
+    Number of attempts of a batched task on FARGATE_SPOT before its last attempt, on FARGATE, 1 to 10; null: 3. Only
+    tasks that ran count, not launches that were refused. Only for the launcher "batched".
+  EOT
   type        = number
-  default     = 3
+  default     = null
 
   validation {
-    condition     = var.spot_attempts >= 1 && var.spot_attempts <= 10 && floor(var.spot_attempts) == var.spot_attempts
-    error_message = "spot_attempts: must be a whole number from 1 to 10."
+    condition = var.spot_attempts == null || try(
+      var.spot_attempts >= 1 && var.spot_attempts <= 10 && floor(var.spot_attempts) == var.spot_attempts, false
+    )
+    error_message = "spot_attempts: must be null or a whole number from 1 to 10."
+  }
+
+  validation {
+    condition     = var.spot_attempts == null || var.launcher == "batched"
+    error_message = "spot_attempts: is only for the launcher \"batched\"; remove it."
   }
 }
 
 variable "task_timeout_seconds" {
-  description = "Time after which a batched task is stopped and tried again. Direct tasks have no such limit."
+  description = <<-EOT
+    Time after which a task ends by itself (TIME_LIMIT_SECONDS): what is unfinished is handed back. A batched execution
+    gives up such a task 15 minutes later, and tries again.
+  EOT
   type        = number
   default     = 3600
 
@@ -265,8 +350,8 @@ variable "assign_public_ip" {
 
 variable "cluster_arn" {
   description = <<-EOT
-    ECS cluster to run in; null creates one. An existing cluster needs the capacity providers FARGATE and
-    FARGATE_SPOT.
+    ECS cluster to run in; null creates one. An existing cluster must be in this account and region, and needs the
+    capacity providers FARGATE and FARGATE_SPOT.
   EOT
   type        = string
   default     = null
@@ -292,9 +377,12 @@ variable "cpu_architecture" {
 }
 
 variable "task_cpu_units" {
-  description = "CPU of a task: 1024 units are one vCPU."
+  description = <<-EOT
+    CPU of a task: 1024 units are one vCPU. Small tasks cost less, since every task is billed for at least a minute, and
+    more of them fit into the account's vCPU quota.
+  EOT
   type        = number
-  default     = 1024
+  default     = 256
 
   validation {
     condition     = contains([256, 512, 1024, 2048, 4096, 8192, 16384], var.task_cpu_units)
@@ -305,9 +393,10 @@ variable "task_cpu_units" {
 variable "task_memory_mib" {
   description = <<-EOT
     Memory of a task and, in bytes, its MEMORY_LIMIT_BYTES. Fargate offers it in steps that depend on task_cpu_units.
+    1024 is enough for a photo of 250 megapixels; what needs more fails as "too-many-pixels".
   EOT
   type        = number
-  default     = 2048
+  default     = 1024
 
   validation {
     condition     = contains(lookup(local.fargate_memory_mib, tostring(var.task_cpu_units), []), var.task_memory_mib)
@@ -439,8 +528,11 @@ variable "max_source_bytes" {
   default     = 268435456
 
   validation {
-    condition     = var.max_source_bytes >= 1 && floor(var.max_source_bytes) == var.max_source_bytes
-    error_message = "max_source_bytes: must be a whole number of bytes, at least 1."
+    condition = (
+      var.max_source_bytes >= 1 && var.max_source_bytes <= 17179869184 &&
+      floor(var.max_source_bytes) == var.max_source_bytes
+    )
+    error_message = "max_source_bytes: must be a whole number of bytes from 1 to 17179869184."
   }
 }
 
@@ -450,8 +542,11 @@ variable "max_source_pixels" {
   default     = 268435456
 
   validation {
-    condition     = var.max_source_pixels >= 1 && floor(var.max_source_pixels) == var.max_source_pixels
-    error_message = "max_source_pixels: must be a whole number of pixels, at least 1."
+    condition = (
+      var.max_source_pixels >= 1 && var.max_source_pixels <= 17179869184 &&
+      floor(var.max_source_pixels) == var.max_source_pixels
+    )
+    error_message = "max_source_pixels: must be a whole number of pixels from 1 to 17179869184."
   }
 }
 
@@ -503,7 +598,7 @@ variable "max_attempts" {
 }
 
 variable "log_format" {
-  description = "Log format: json or text (LOG_FORMAT). The dashboard and the alarm on failed records need json."
+  description = "Log format: json or text (LOG_FORMAT). The dashboard and two alarms need json."
   type        = string
   default     = "json"
 

@@ -2,7 +2,8 @@
 
 Usage: e2e.py --image IMAGE --work FOLDER [--seed N] [--uploads N] [LAUNCHER:EVENT_SOURCE …]
 
-LAUNCHER is direct or batched, EVENT_SOURCE s3 or eventbridge. README.md of this folder says which parts are real.
+LAUNCHER is direct, batched or burst (batched, with 500 uploads at once and a quota of two tasks), EVENT_SOURCE s3 or
+eventbridge. README.md of this folder says which parts are real.
 """
 
 import argparse
@@ -26,6 +27,7 @@ sys.path.insert(0, str(REPOSITORY / "acceptance" / "pipe"))
 import botocore.exceptions  # noqa: E402
 import stand_in  # noqa: E402
 from aws import Aws  # noqa: E402
+from burst import Burst  # noqa: E402
 from flow import Flow  # noqa: E402
 from photos import Album  # noqa: E402
 from pipes import Pipes  # noqa: E402
@@ -33,8 +35,12 @@ from stack import Stack, copy_module  # noqa: E402
 from tasks import Ecs  # noqa: E402
 from waiting import wait_until  # noqa: E402
 
-BATCH_SIZES = {"direct": 1, "batched": 10}
-FORMATS = {"direct": "png", "batched": "npy"}
+# Small batches, so that many tasks run; and no minute of waiting for a batch to fill.
+SETTINGS = {
+    "direct": {"format": "png"},
+    "batched": {"format": "npy", "batch_size": 10, "batch_window_seconds": 20},
+    "burst": {"format": "png", "batch_size": 20, "batch_window_seconds": 20},
+}
 # Factor by which AWS's waits are shortened: a redrive after 4 minutes comes after 8 seconds. Tasks run in real time.
 TIME_SCALE = 30
 TASKS_AT_A_TIME = 4
@@ -48,7 +54,10 @@ def main():
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--uploads", type=int, default=200)
     parser.add_argument(
-        "stacks", nargs="*", default=["direct:s3", "batched:eventbridge"], metavar="LAUNCHER:EVENT_SOURCE"
+        "stacks",
+        nargs="*",
+        default=["direct:s3", "batched:eventbridge", "burst:eventbridge"],
+        metavar="LAUNCHER:EVENT_SOURCE",
     )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -88,12 +97,12 @@ class Run(threading.Thread):
         super().__init__(daemon=True, name=name)
         launcher, _, event_source = name.partition(":")
         settings = {
-            "sizes": ["64", "96x48"], "format": FORMATS[launcher], "decode": "exact", "grace_seconds": 3,
-            "aws_environment": {"AWS_ENDPOINT_URL": aws.endpoint},
+            "sizes": ["64", "96x48"], "decode": "exact", "grace_seconds": 3,
+            "aws_environment": {"AWS_ENDPOINT_URL": aws.endpoint}, **SETTINGS[launcher],
         }  # fmt: skip
-        self.stack = Stack(
-            f"{launcher}-{event_source}", BATCH_SIZES[launcher], event_source, settings, aws, arguments.work
-        )
+        self.life = Burst if launcher == "burst" else Flow
+        module_launcher = "batched" if launcher == "burst" else launcher
+        self.stack = Stack(f"{launcher}-{event_source}", module_launcher, event_source, settings, aws, arguments.work)
         self.pipes, self.ecs, self.arguments = pipes, ecs, arguments
         self.flow, self.error, self.seconds = None, None, {}
 
@@ -102,7 +111,7 @@ class Run(threading.Thread):
             with Timer(self.seconds, "deploying"):
                 self.stack.apply(self.arguments.image, ARCHITECTURES[platform.machine()])
             album = Album(random.Random(f"{self.arguments.seed} {self.name}"))
-            self.flow = Flow(self.stack, self.pipes, self.ecs, album, self.arguments.uploads)
+            self.flow = self.life(self.stack, self.pipes, self.ecs, album, self.arguments.uploads)
             with Timer(self.seconds, "running"):
                 self.flow.run()
         except Exception:  # noqa: BLE001 the report shows every error

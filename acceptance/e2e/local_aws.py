@@ -9,6 +9,7 @@ Usage: local_aws.py TASKS_ENDPOINT TIME_SCALE (and ministack's own environment: 
 * Step Functions runs its tasks with the credentials of the state machine's role, on the real API, so that IAM is
   enforced; `ecs:runTask.sync` goes to the ECS stand-in and fails if a task ends badly. (ministack's own calls its
   services' functions directly, and takes every ended task for a success.)
+* An expression of Step Functions may take a minute: AWS gives it a second on a machine that does nothing else.
 * SQS's clock, and the waits and retries of Step Functions, run TIME_SCALE times as fast as in reality.
 * `/_e2e/assume` gives an AWS service the credentials of a role, if its trust policy trusts that service, acting
   for that resource. `/_e2e/authorize` says whether credentials allow an action, with the request's condition keys.
@@ -29,6 +30,7 @@ GATEWAY = f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}"
 os.environ["SFN_WAIT_SCALE"] = str(1 / TIME_SCALE)
 
 import boto3  # noqa: E402
+import jsonata  # noqa: E402
 from botocore.exceptions import ClientError  # noqa: E402
 from ministack import app as gateway  # noqa: E402
 from ministack.core import iam_actions, iam_evaluator  # noqa: E402
@@ -111,8 +113,14 @@ def authorize(access_key, action, resource, context):
         region=REGION,
         service_context={k.lower(): v for k, v in context.items()},
     )
-    if iam_evaluator.evaluate(request, principal.policies).decision != "Allow":
-        raise Refused(f"{principal.arn} is not authorized to perform: {action} on resource: {resource}")
+    decision = iam_evaluator.evaluate(request, principal.policies).decision
+    if decision != "Allow":
+        why = (
+            "with an explicit deny in an identity-based policy"
+            if decision == "Deny"
+            else f"because no identity-based policy allows the {action} action"
+        )
+        raise Refused(f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource} {why}")
     return {}
 
 
@@ -167,6 +175,11 @@ ministacks_execute_task = stepfunctions._execute_task
 def execute_task(state_def, raw_input, execution, ctx):
     running_machine.set(execution["stateMachineArn"])
     return ministacks_execute_task(state_def, raw_input, execution, ctx)
+
+
+def expressions_may_take_a_minute():
+    given = jsonata.Jsonata.jsonata
+    jsonata.Jsonata.jsonata = staticmethod(lambda text, timeout=0: given(text, timeout=60_000))
 
 
 def credentials_of_the_machine():
@@ -225,6 +238,16 @@ def send_message(_resource, arguments):
     except ClientError as error:
         raise as_execution_error("SQS", error) from error
     return {k: v for k, v in answer.items() if k != "ResponseMetadata"}
+
+
+def start_execution(_resource, arguments):
+    """aws-sdk:sfn:startExecution."""
+    client = client_of_the_machine("stepfunctions", GATEWAY)
+    try:
+        answer = client.start_execution(stateMachineArn=arguments["StateMachineArn"], input=arguments["Input"])
+    except ClientError as error:
+        raise as_execution_error("Sfn", error) from error
+    return {"ExecutionArn": answer["executionArn"]}
 
 
 def lower_first(value):
@@ -299,12 +322,14 @@ def main():
     sqs.time = types.SimpleNamespace(**{**vars(time), "time": lambda: started + (time.time() - started) * TIME_SCALE})
     names_of_actions_as_in_iam()
     wildcards_as_in_iam()
+    expressions_may_take_a_minute()
     ministacks_put_events = eventbridge._put_events
     eventbridge._put_events = lambda data, **_: ministacks_put_events(data, allow_aws_source=True)
     eventbridge._invoke_target = invoke_target
     stepfunctions._execute_task = execute_task
     stepfunctions._SERVICE_DISPATCH["arn:aws:states:::ecs:runTask"] = run_task_sync
     stepfunctions._SERVICE_DISPATCH["arn:aws:states:::sqs:sendMessage"] = send_message
+    stepfunctions._SERVICE_DISPATCH["arn:aws:states:::aws-sdk:sfn:startExecution"] = start_execution
     gateway.app = app
     sys.argv[1:] = []
     gateway.main()

@@ -13,8 +13,8 @@ EMULATED = ("cloudwatch", "ec2", "ecs", "events", "iam", "logs", "s3", "sfn", "s
 class Stack:
     """One stack of the example, in a folder of its own."""
 
-    def __init__(self, name, batch_size, event_source, module_settings, aws, work):
-        self.name, self.batch_size, self.event_source = name, batch_size, event_source
+    def __init__(self, name, launcher, event_source, module_settings, aws, work):
+        self.name, self.launcher, self.event_source = name, launcher, event_source
         self.aws = aws
         # Beside the module, as in the repository: the example's `source` is a relative path.
         self.folder = work / "pipe" / "examples" / name
@@ -23,19 +23,28 @@ class Stack:
 
     @property
     def direct(self):
-        return self.batch_size == 1
+        return self.launcher == "direct"
 
     def apply(self, image, architecture):
         """Deploys it; raises with Terraform's own message if that fails."""
         shutil.copytree(self.folder.parent / "complete", self.folder, dirs_exist_ok=True)
         (self.folder / "e2e_override.tf.json").write_text(json.dumps(self.override(), indent=2))
-        variables = {"name": self.name, "image": image, "cpu_architecture": architecture, "batch_size": self.batch_size,
-                     "event_source": self.event_source}  # fmt: skip
+        variables = {"name": self.name, "image": image, "cpu_architecture": architecture, "launcher": self.launcher,
+                     "event_source": self.event_source, "force_destroy": True}  # fmt: skip
         (self.folder / "e2e.auto.tfvars.json").write_text(json.dumps(variables, indent=2))
         self.terraform("init", "-input=false")
         self.terraform("apply", "-input=false", "-auto-approve")
         given = json.loads(self.terraform("output", "-json"))
         self.outputs = {name: output["value"] for name, output in given.items()}
+
+    def enable(self, enabled):
+        """Applies the kill switch."""
+        self.terraform("apply", "-input=false", "-auto-approve", f"-var=enabled={json.dumps(enabled)}")
+
+    def destroy(self):
+        """Destroys everything; returns what is left in the state, which should be nothing."""
+        self.terraform("destroy", "-input=false", "-auto-approve")
+        return self.terraform("state", "list").split()
 
     def planned_again(self):
         """Addresses of the module's resources that a second plan would change; there should be none."""
@@ -61,7 +70,9 @@ class Stack:
         }  # fmt: skip
 
     def terraform(self, *arguments):
-        command = ["terraform", f"-chdir={self.folder}", arguments[0], "-no-color", *arguments[1:]]
+        # `terraform state list` takes no -no-color, and has no colours.
+        plain = [] if arguments[0] == "state" else ["-no-color"]
+        command = ["terraform", f"-chdir={self.folder}", arguments[0], *plain, *arguments[1:]]
         self.running = subprocess.Popen(
             command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "CHECKPOINT_DISABLE": "1"},

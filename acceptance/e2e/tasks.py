@@ -12,6 +12,7 @@ import os
 import secrets
 import subprocess
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -46,6 +47,25 @@ class Fault:
     """The tasks that it struck, or the answers of RunTask."""
 
 
+class Quota:
+    """How many tasks of a cluster may exist at one time, and how fast it may launch them."""
+
+    def __init__(self, tasks, per_second, at_once):
+        self.tasks, self.per_second, self.at_once = tasks, per_second, at_once
+        self.tokens, self.at = float(at_once), time.monotonic()
+        self.throttled = self.over = 0
+
+    def throttles(self):
+        """Whether this launch comes too fast."""
+        now = time.monotonic()
+        self.tokens, self.at = min(self.at_once, self.tokens + (now - self.at) * self.per_second), now
+        if self.tokens < 1:
+            self.throttled += 1
+            return True
+        self.tokens -= 1
+        return False
+
+
 class Refusal(Exception):
     """An error that ECS answers with."""
 
@@ -60,6 +80,8 @@ class Ecs:
     def __init__(self, aws, image, own_endpoint, at_a_time, work):
         self.aws, self.image, self.own_endpoint, self.work = aws, image, own_endpoint, work
         self.client, self.events = aws.client("ecs", emulated=True), aws.client("events")
+        self.ec2, self.logs = aws.client("ec2"), aws.client("logs")
+        self.quotas = {}  # by the ARN of the cluster; none by default
         self.tasks, self.credentials, self.definitions = {}, {}, {}
         self.faults, self.lock = [], threading.Lock()
         self.workers = ThreadPoolExecutor(at_a_time, thread_name_prefix="task")
@@ -103,13 +125,25 @@ class Ecs:
                 "tasks": [],
                 "failures": [{"arn": request["cluster"], "reason": "Capacity is unavailable at this time."}],
             }
-        task = self.new_task(request, definition)
-        if fault:
-            fault.tasks.append(task)
         with self.lock:
-            self.tasks[task["taskArn"]] = task
-        self.workers.submit(self.run, task, definition, fault)
-        return {"tasks": [shown(task)], "failures": []}
+            quota = self.quotas.get(request["cluster"])
+            if quota and quota.throttles():
+                raise Refusal("ThrottlingException", "Rate exceeded")
+            running = sum(
+                task["clusterArn"] == request["cluster"] and task["lastStatus"] != "STOPPED"
+                for task in self.tasks.values()
+            )
+            if quota and running >= quota.tasks:
+                quota.over += 1
+                reason = "You’ve reached the limit on the number of vCPUs you can run concurrently"
+                return {"tasks": [], "failures": [{"arn": request["cluster"], "reason": reason}]}
+            tasks = [self.new_task(request, definition) for _ in range(request.get("count", 1))]
+            self.tasks |= {task["taskArn"]: task for task in tasks}
+        for task in tasks:
+            if fault:
+                fault.tasks.append(task)
+            self.workers.submit(self.run, task, definition, fault)
+        return {"tasks": [shown(task) for task in tasks], "failures": []}
 
     def describe_tasks(self, request, access_key):
         for arn in request["tasks"]:
@@ -138,6 +172,23 @@ class Ecs:
                     raise Refusal(
                         "ClientException", f"{what} of {override[what]} in a task that has {definition[what]}"
                     )
+        (cluster,) = self.client.describe_clusters(clusters=[request["cluster"]])["clusters"]
+        for use in request["capacityProviderStrategy"]:
+            if use["capacityProvider"] not in cluster["capacityProviders"]:
+                raise Refusal("InvalidParameterException", f"the cluster has no {use['capacityProvider']}")
+        if not any(use.get("weight") or use.get("base") for use in request["capacityProviderStrategy"]):
+            raise Refusal("InvalidParameterException", "at least one capacity provider must have a weight above 0")
+        if not any(container.get("essential", True) for container in definition["containerDefinitions"]):
+            raise Refusal("ClientException", "a task needs an essential container")
+        network = request["networkConfiguration"]["awsvpcConfiguration"]
+        known = (
+            ("subnets", "subnet-", self.ec2.describe_subnets, "Subnets", "SubnetId"),
+            ("securityGroups", "sg-", self.ec2.describe_security_groups, "SecurityGroups", "GroupId"),
+        )
+        for member, prefix, describe, answer, key in known:
+            there = {one[key] for one in describe()[answer]}
+            if not network[member] or not set(network[member]) <= there or prefix not in network[member][0]:
+                raise Refusal("InvalidParameterException", f"{member}: {network[member]} are not there")
         cluster = {"ecs:cluster": request["cluster"]}
         self.aws.authorize(access_key, "ecs:RunTask", definition["taskDefinitionArn"], cluster, Refusal)
         if request.get("propagateTags") or request.get("tags") or request.get("enableECSManagedTags"):
@@ -156,6 +207,7 @@ class Ecs:
             "clusterArn": request["cluster"],
             "taskDefinitionArn": definition["taskDefinitionArn"],
             "overrides": request["overrides"],
+            "network": request["networkConfiguration"]["awsvpcConfiguration"],
             "launchType": "FARGATE",
             "lastStatus": "PROVISIONING",
             "desiredStatus": "RUNNING",
@@ -170,6 +222,29 @@ class Ecs:
                 for c in definition["containerDefinitions"]
             ],
         }
+
+    def cannot_start(self, task, definition):
+        """Why a task that was accepted would never start on Fargate: no way to the image, or to its log; else None."""
+        network = task["network"]
+        route_tables = self.ec2.describe_route_tables()["RouteTables"]
+        for table in route_tables:
+            mine = {one.get("SubnetId") for one in table.get("Associations", [])} & set(network["subnets"])
+            public = any(route.get("GatewayId", "").startswith("igw-") for route in table["Routes"])
+            if mine and public and network.get("assignPublicIp") != "ENABLED":
+                return "CannotPullContainerError: a public subnet, and no public address"
+        options = definition["containerDefinitions"][0]["logConfiguration"]["options"]
+        group, region = options["awslogs-group"], options["awslogs-region"]
+        groups = self.logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+        if region != self.aws.region or group not in {one["logGroupName"] for one in groups}:
+            return f"ResourceInitializationError: no log group {group} in {region}"
+        stream = f"{options['awslogs-stream-prefix']}/{definition['containerDefinitions'][0]['name']}/x"
+        arn = f"arn:aws:logs:{region}:{self.aws.account}:log-group:{group}:log-stream:{stream}"
+        role = self.aws.assume(definition["executionRoleArn"], "ecs-tasks.amazonaws.com", task["taskArn"])
+        try:
+            self.aws.authorize(role["AccessKeyId"], "logs:CreateLogStream", arn, {}, Refusal)
+        except Refusal as refusal:
+            return f"ResourceInitializationError: {refusal}"
+        return None
 
     def fault_of(self, body):
         """The fault of this task; None if it has none."""
@@ -186,11 +261,11 @@ class Ecs:
         """Runs a task from its launch to the event of its end, which is sent whatever happens in between."""
         kind = fault.kind if fault else None
         try:
+            why_not = self.cannot_start(task, definition)
             if kind == "cannot start":
-                task.update(
-                    stopCode="TaskFailedToStart",
-                    stoppedReason="CannotPullContainerError: pull image manifest: not found",
-                )
+                why_not = "CannotPullContainerError: pull image manifest: not found"
+            if why_not:
+                task.update(stopCode="TaskFailedToStart", stoppedReason=why_not)
             else:
                 self.run_container(task, definition, fault)
         except Exception as error:  # noqa: BLE001 nobody would see a thread's exception
@@ -276,7 +351,7 @@ def limits(container):
 
 def shown(task):
     """A task as the API shows it, without the members of this stand-in."""
-    return {k: v for k, v in task.items() if k not in ("log", "error_log")}
+    return {k: v for k, v in task.items() if k not in ("log", "error_log", "network")}
 
 
 def now():

@@ -256,8 +256,9 @@ def all_requests(stack):
             "PutBucketNotificationConfiguration",
             {
                 "Bucket": bucket["bucket"],
-                "NotificationConfiguration": {
-                    "QueueConfigurations": [
+                "NotificationConfiguration": present(
+                    EventBridgeConfiguration={} if bucket["eventbridge"] else None,
+                    QueueConfigurations=[
                         {
                             "Id": q["id"],
                             "QueueArn": q["queue_arn"],
@@ -273,8 +274,8 @@ def all_requests(stack):
                             },
                         }
                         for q in bucket["queue"]
-                    ]
-                },
+                    ],
+                ),
             },
         )
     for address, queue in stack.of_type("aws_sqs_queue").items():
@@ -284,7 +285,10 @@ def all_requests(stack):
             "CreateQueue",
             {
                 "QueueName": queue["name"],
-                "Attributes": {"MessageRetentionPeriod": str(queue["message_retention_seconds"])},
+                "Attributes": {
+                    "MessageRetentionPeriod": str(queue["message_retention_seconds"]),
+                    "MaximumMessageSize": str(queue["max_message_size"]),
+                },
             },
         )
     for address, alarm in stack.of_type("aws_cloudwatch_metric_alarm").items():

@@ -1,8 +1,8 @@
 """Runs a state machine written in the Amazon States Language with JSONata, against given answers of the services.
 
-It supports only the features that this module's machines use: Map (inline), Choice, Task, Retry, Catch, Output,
-ItemSelector. Waits are recorded and do not take time. An error of an expression is States.QueryEvaluationError, and so
-is an undefined result.
+It supports only the features that this module's machines use: Map (inline), Choice, Task, Wait, Succeed, Fail, Retry,
+Catch, Output, ItemSelector. Waits are recorded and do not take time. Events of the history are counted. An error of an
+expression is States.QueryEvaluationError, and so is an undefined result.
 """
 
 import json
@@ -80,6 +80,7 @@ class Execution:
         self.definition, self.engine, self.service = definition, engine, service
         self.entered = []  # states, in order: AWS bills for each
         self.waits = []  # (seconds at most, state)
+        self.events = 2  # of the history, as AWS writes it: the start and the end of the execution
 
     def run(self, given):
         """The output; raises StatesError if the execution would fail."""
@@ -91,6 +92,7 @@ class Execution:
         while True:
             state = machine["States"][name]
             self.entered.append(name)
+            self.events += 2  # StateEntered, StateExited
             given, following = self.state(name, state, given, context)
             if following is None:
                 return given
@@ -102,6 +104,16 @@ class Execution:
                 if self.value(choice["Condition"], given, context) is True:
                     return given, choice["Next"]
             return given, state["Default"]
+        if state["Type"] == "Wait":
+            seconds = self.value(state["Seconds"], given, context)
+            if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 <= seconds <= 99_999_999:
+                raise StatesError("States.QueryEvaluationError", f"Seconds: {seconds!r}")
+            self.waits.append((seconds, name))
+            return given, state["Next"]
+        if state["Type"] == "Succeed":
+            return given, None
+        if state["Type"] == "Fail":
+            raise StatesError(state["Error"], state["Cause"])
         retried = [0] * len(state.get("Retry", []))
         while True:
             try:
@@ -115,12 +127,22 @@ class Execution:
 
     def work(self, state, given, context):
         if state["Type"] == "Task":
-            return self.service(state["Resource"], self.value(state["Arguments"], given, context))
+            self.events += 3  # TaskScheduled, TaskStarted, and TaskSubmitFailed, TaskFailed or TaskSucceeded
+            arguments = self.value(state["Arguments"], given, context)
+            assert 1 <= state["TimeoutSeconds"] <= 99_999_999, "a task without a timeout may hang for a year"
+            try:
+                answer = self.service(state["Resource"], arguments)
+            except StatesError as error:
+                self.events += error.name in ("States.TaskFailed", "States.Timeout")  # TaskSubmitted: it was accepted
+                raise
+            self.events += state["Resource"].endswith(".sync")
+            return answer
         if state["Type"] == "Map":
             items = self.value(state["Items"], given, context)
             if not isinstance(items, list):
                 raise StatesError("States.QueryEvaluationError", f"Items is not an array: {items!r}")
             results = []
+            self.events += 2 + 2 * len(items)  # MapStateStarted and its end, the start and the end of each iteration
             for index, item in enumerate(items):
                 inner = {**context, "Map": {"Item": {"Index": index, "Value": item}}}
                 selected = self.value(state["ItemSelector"], given, inner) if "ItemSelector" in state else item

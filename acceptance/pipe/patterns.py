@@ -40,10 +40,12 @@ def leaf(wanted, value):
         return (value is not MISSING) == operand
     if value is MISSING:
         return False
-    if operator == "prefix":
-        return isinstance(value, str) and value.startswith(operand)
-    if operator == "suffix":
-        return isinstance(value, str) and value.endswith(operand)
+    if operator in ("prefix", "suffix"):
+        if isinstance(operand, dict):
+            ((how, operand),) = operand.items()
+            assert how == "equals-ignore-case", f"{operator} {how}"
+            value, operand = (text.lower() if isinstance(text, str) else text for text in (value, operand))
+        return isinstance(value, str) and (value.startswith if operator == "prefix" else value.endswith)(operand)
     if operator == "wildcard":
         return isinstance(value, str) and re.fullmatch(wildcard(operand), value, re.S) is not None
     if operator == "numeric":
@@ -97,7 +99,7 @@ def lint(pattern, allowed, where):
     if len(json.dumps(pattern, separators=(",", ":"))) > 2048:
         found.append(f"{where}: longer than 2048 characters")
     for name in operators(pattern):
-        if name.split()[0] not in allowed or (" " in name and allowed is PIPE_OPERATORS):
+        if name.split()[0] not in allowed or (name.startswith("anything-but ") and allowed is PIPE_OPERATORS):
             found.append(f"{where}: the operator {name} is not supported there")
     arms = [set(paths(arm)) for arm in pattern.get("detail", {}).get("$or", [])]
     rest = set(paths({k: v for k, v in pattern.get("detail", {}).items() if k != "$or"}))
@@ -116,6 +118,16 @@ def paths(pattern, before=""):
             yield before + field
 
 
+def takes(filters, body):
+    """Whether a pipe's filters let a message through. A pattern for a JSON body matches no other body:
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-event-filtering.html, "Filtering Amazon SQS"."""
+    try:
+        body = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(body, dict) and any(matches(pattern, {"body": body}) for pattern in filters)
+
+
 class Refused(Exception):
     """A fault for which AWS would refuse to create or run a pipe."""
 
@@ -131,11 +143,7 @@ class Pipe:
 
     def takes(self, body):
         """Whether a message with this body gets through the filter; one that does not is deleted."""
-        try:
-            body = json.loads(body)
-        except ValueError:
-            pass
-        return any(matches(pattern, {"body": body}) for pattern in self.filters)
+        return takes(self.filters, body)
 
     def hands_over(self, bodies):
         """The target's input for a batch of bodies that passed the filter: an execution's input, or overrides."""

@@ -29,13 +29,14 @@ PRICES = {
 LOG_BYTES_PER_RECORD = 500
 PULL_SECONDS, START_SECONDS, MINIMUM_SECONDS = 3, 2, 60
 SECONDS_PER_IMAGE = 0.2  # get, resize and put of a camera-size photo, one after the other on one vCPU
+READS_PER_IMAGE = 3  # the head of the output that is not there yet, the source, and whether that is still the same
 
 
-def cost(batch, spot, millions=1, vcpu=1, gb=2, architecture="ARM64"):
+def cost(batch, spot, millions=1, vcpu=0.25, gb=1, architecture="ARM64"):
     """Dollars per million images, by part."""
     images = 1e6 * millions
     tasks = math.ceil(images / batch)
-    seconds = max(MINIMUM_SECONDS, PULL_SECONDS + START_SECONDS + batch * SECONDS_PER_IMAGE)
+    seconds = max(MINIMUM_SECONDS, PULL_SECONDS + START_SECONDS + batch * SECONDS_PER_IMAGE / vcpu)
     hour = vcpu * PRICES["vcpu_hour"][architecture] + gb * PRICES["gb_hour"][architecture]
     hour *= PRICES["spot_share"] if spot else 1
     return {
@@ -44,7 +45,7 @@ def cost(batch, spot, millions=1, vcpu=1, gb=2, architecture="ARM64"):
         "pipe": images * PRICES["pipe_request"] if batch == 1 else tasks * PRICES["pipe_request"],
         "Step Functions": 0 if batch == 1 else tasks * 5 * PRICES["transition"],
         "SQS": (images + 2 * images / min(batch, 10)) * PRICES["sqs_request"],
-        "S3": images * (3 * PRICES["s3_get"] + PRICES["s3_put"]),
+        "S3": images * (READS_PER_IMAGE * PRICES["s3_get"] + PRICES["s3_put"]),
         "logs": images * LOG_BYTES_PER_RECORD / 1e9 * PRICES["log_gb"],
     }
 
@@ -54,7 +55,8 @@ def cost_table():
         "direct, FARGATE": (1, False),
         "direct, FARGATE_SPOT": (1, True),
         "batched 10": (10, True),
-        "batched 50": (50, True),
+        "batched 50 (default)": (50, True),
+        "batched 50, 1 vCPU, 2 GB": (50, True, 1, 1, 2),
     }
     parts = {name: cost(*arguments) for name, arguments in columns.items()}
     rows = ["| $ per million images | " + " | ".join(columns) + " |", "|---|" + "--:|" * len(columns)]

@@ -13,7 +13,7 @@ run "direct" {
   command = apply
 
   variables {
-    batch_size    = 1
+    launcher      = "direct"
     source_prefix = "raw/"
   }
 }
@@ -22,13 +22,15 @@ run "direct_keys" {
   command = apply
 
   variables {
-    batch_size              = 1
-    source_suffixes         = [".jpg", ".PNG"]
-    max_attempts            = 2
-    source_kms_key_arn      = "arn:aws:kms:eu-west-1:123456789012:key/source"
-    destination_kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/destination"
-    queue_kms_key_arn       = "arn:aws:kms:eu-west-1:123456789012:key/queues"
-    log_kms_key_arn         = "arn:aws:kms:eu-west-1:123456789012:key/logs"
+    launcher                 = "direct"
+    source_suffixes          = [".jpg", ".PNG"]
+    assign_public_ip         = true
+    direct_capacity_provider = "FARGATE_SPOT"
+    max_attempts             = 2
+    source_kms_key_arn       = "arn:aws:kms:eu-west-1:123456789012:key/source"
+    destination_kms_key_arn  = "arn:aws:kms:eu-west-1:123456789012:key/destination"
+    queue_kms_key_arn        = "arn:aws:kms:eu-west-1:123456789012:key/queues"
+    log_kms_key_arn          = "arn:aws:kms:eu-west-1:123456789012:key/logs"
   }
 }
 
@@ -48,9 +50,24 @@ run "batched_s3" {
   variables {
     batch_size        = 10
     event_source      = "s3"
-    source_prefix     = "raw/"
+    source_prefix     = "raw/größe +1/"
     source_suffixes   = [".jpg", ".png"]
     queue_kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/queues"
     assign_public_ip  = true
+  }
+}
+
+run "defaults" {
+  command = apply
+}
+
+run "off" {
+  command = apply
+
+  variables {
+    enabled          = false
+    cluster_arn      = "arn:aws:ecs:eu-west-1:123456789012:cluster/shared"
+    cpu_architecture = "X86_64"
+    task_cpu_units   = 512
   }
 }

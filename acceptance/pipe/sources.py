@@ -23,9 +23,37 @@ MAX_COLUMNS = 120
 # Variables whose validations look at each other: one bad value at a time.
 LINKED = [
     {"source_bucket", "destination_bucket", "source_prefix", "destination_prefix"},
-    {"batch_size", "batch_window_seconds"},
+    {"launcher", "batch_size", "batch_window_seconds", "spot_attempts", "direct_capacity_provider"},
+    {"event_source", "source_suffixes"},
     {"task_cpu_units", "task_memory_mib"},
 ]
+
+# variable: (good values at the edges, bad values beside them)
+BOUNDS = {
+    "name": (["ab", "a" * 32], ["a", "a" * 33, "1a"]),
+    "image": (["a:" + "t" * 128], ["a:" + "t" * 129]),
+    "source_bucket": (["abc", "b" * 63], ["ab", "b" * 64]),
+    "destination_bucket": (["abd", "c" * 63], ["ab", "c" * 64]),
+    "source_prefix": (["p" * 512, "größe+1 /"], ["p" * 513]),
+    "destination_prefix": (["q" * 512, "é" * 150], ["q" * 513, "é" * 512]),
+    "source_suffixes": ([["s" * 64], [f".{i:02}" for i in range(20)]], [["s" * 65], [f".{i:02}" for i in range(21)]]),
+    "batch_size": ([2, 50], [1, 51, 2.5]),
+    "batch_window_seconds": ([1, 300], [-1, 301, 1.5]),
+    "spot_attempts": ([1, 10], [0, 11, 1.5]),
+    "task_timeout_seconds": ([300, 86400], [299, 86401]),
+    "subnet_ids": ([[f"subnet-{i}" for i in range(16)]], [[f"subnet-{i}" for i in range(17)]]),
+    "security_group_ids": ([[f"sg-{i}" for i in range(5)]], [[f"sg-{i}" for i in range(6)]]),
+    "sizes": ([["1"], ["4096x4096"]], [["0"], ["4097"], ["1x4097"]]),
+    "jpeg_quality": ([1, 100], [0, 101]),
+    "max_source_bytes": ([1, 17179869184], [0, 17179869185]),
+    "max_source_pixels": ([1, 17179869184], [0, 17179869185]),
+    "concurrency_objects": ([1, 1024], [0, 1025]),
+    "grace_seconds": ([0, 110], [-1, 111]),
+    "max_attempts": ([1, 100], [0, 101]),
+    "rust_log": (["e" * 256], ["e" * 257]),
+    "alarm_oldest_message_seconds": ([60, 1209600], [59, 1209601]),
+    "tags": ([{f"t{i}": "v" for i in range(40)}], [{f"t{i}": "v" for i in range(41)}]),
+}
 
 
 def blocks(path, kind):
@@ -89,6 +117,17 @@ def examples_do_not_hold_back_the_modules_data_sources(module, work):
             assert "depends_on" not in body, f"{path}: module {name} has depends_on: let its arguments wait instead"
 
 
+def order_that_no_plan_shows(module, work):
+    """A pipe tries its rights when it is created, and launchers name the family of the task definition."""
+    pipe = (module / "pipe.tf").read_text(encoding="utf-8")
+    assert "depends_on = [aws_iam_role_policy.pipe]" in pipe, "the pipe comes before its rights"
+    task = (module / "task.tf").read_text(encoding="utf-8")
+    assert "create_before_destroy = true" in task, "for a moment there is no active task definition"
+    for name, machine in (("launch_batched.tf", "state_machine"), ("launch_direct.tf", "redrive")):
+        text = (module / name).read_text(encoding="utf-8")
+        assert f"depends_on = [aws_iam_role_policy.{machine}]" in text, f"{name}: the machine comes before its rights"
+
+
 def every_example_has_a_test_and_is_in_the_readme(module, work):
     readme = (module / "README.md").read_text(encoding="utf-8")
     examples = {path.name for path in (module / "examples").iterdir()}
@@ -138,27 +177,29 @@ def the_tables_of_the_documents_are_up_to_date(module, work):
 
 
 def every_validation_refuses_with_its_message(module, work):
-    """Tries all bad values of tests/refused.tftest.hcl, many at once, and looks at the messages."""
-    refused = module / "tests/refused.tftest.hcl"
-    cases = refused_cases(refused)
-    every_validation_is_tried(cases, blocks(module / "variables.tf", "variable"))
-    head = refused.read_text(encoding="utf-8").split("\nrun ")[0]
-    files = {}
-    for index, members in enumerate(rounds(cases)):
-        lines = [f"    {name} = {json.dumps(value)}" for values, _ in members for name, value in values.items()]
-        path = work / "tests" / f"messages_{index}.tftest.hcl"
-        run = 'run "messages" {\n  command = plan\n\n  variables {\n' + "\n".join(lines) + "\n  }\n}\n"
-        path.write_text(f"{head}\n{run}", encoding="utf-8")
-        files[path] = members
-    try:
-        seen = diagnostics(work, files)
-    finally:
-        for path in files:
-            path.unlink()
-    for path, members in files.items():
+    """Tries all bad values of tests/refused.tftest.hcl and of BOUNDS, many at once, and looks at the messages."""
+    cases = refused_cases(module / "tests/refused.tftest.hcl")
+    cases += [({name: bad}, name) for name, (_, bads) in BOUNDS.items() for bad in bads]
+    variables = blocks(module / "variables.tf", "variable")
+    every_validation_is_tried(cases, variables)
+    planned = rounds(cases)
+    seen = plans(module, work, [{k: v for values, _ in members for k, v in values.items()} for members in planned])
+    for members, said in zip(planned, seen, strict=True):
         for values, variable in members:
-            named = any(f"{variable}: " in detail for detail in seen[path.name])
-            assert named, f"{values}: no message of {variable}: {seen[path.name]}"
+            named = any(f"{variable}: " in detail for detail in said)
+            assert named, f"{str(values)[:200]}: no message of {variable}: {said}"
+
+
+def values_at_the_bounds_are_accepted(module, work):
+    for name, body in blocks(module / "variables.tf", "variable").items():
+        for validation in body.get("validation", []):
+            numbers = re.search(r"(?:>=|<=) ?[0-9]", str(validation["condition"]))
+            assert not numbers or name in BOUNDS, f"{name} has bounds that nothing tries"
+    cases = [({name: good}, name) for name, (goods, _) in BOUNDS.items() for good in goods]
+    planned = rounds(cases)
+    seen = plans(module, work, [{k: v for values, _ in members for k, v in values.items()} for members in planned])
+    for members, said in zip(planned, seen, strict=True):
+        assert not said, f"{[name for _, name in members]}: {said}"
 
 
 CHECKS = [
@@ -167,6 +208,7 @@ CHECKS = [
     outputs_are_described,
     nothing_is_skipped_without_a_reason,
     examples_do_not_hold_back_the_modules_data_sources,
+    order_that_no_plan_shows,
     every_example_has_a_test_and_is_in_the_readme,
     no_file_names_a_machine_or_an_account,
     lines_have_at_most_120_columns,
@@ -174,6 +216,7 @@ CHECKS = [
     the_version_stands_in_no_document,
     the_tables_of_the_documents_are_up_to_date,
     every_validation_refuses_with_its_message,
+    values_at_the_bounds_are_accepted,
 ]
 
 # --- bad values
@@ -213,16 +256,25 @@ def rounds(cases):
     return [members for _, members in groups]
 
 
-def diagnostics(work, paths):
-    """Details of Terraform's diagnostics, by the name of the test file."""
-    filters = [f"-filter=tests/{path.name}" for path in paths]
-    command = ["terraform", "test", "-json", *filters]
-    done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+def plans(module, work, many_values):
+    """The details of Terraform's diagnostics when it plans the stack of the tests with each of these values."""
+    head = (module / "tests/refused.tftest.hcl").read_text(encoding="utf-8").split("\nrun ")[0]
+    paths = [work / "tests" / f"plan_{index}.tftest.hcl" for index in range(len(many_values))]
+    for path, values in zip(paths, many_values):
+        lines = [f"    {name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items()]
+        run = 'run "values" {\n  command = plan\n\n  variables {\n' + "\n".join(lines) + "\n  }\n}\n"
+        path.write_text(f"{head}\n{run}", encoding="utf-8")
+    command = ["terraform", "test", "-json", *[f"-filter=tests/{path.name}" for path in paths]]
+    try:
+        done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+    finally:
+        for path in paths:
+            path.unlink()
     seen = {path.name: [] for path in paths}
     for message in map(json.loads, done.stdout.splitlines()):
         if message.get("type") == "diagnostic":
             seen[Path(message["@testfile"]).name].append(message["diagnostic"]["detail"])
-    return seen
+    return list(seen.values())
 
 
 def main():

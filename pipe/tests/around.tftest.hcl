@@ -48,6 +48,62 @@ run "events_come_over_eventbridge" {
   }
 }
 
+run "the_module_switches_eventbridge_on_if_it_may" {
+  command = apply
+
+  variables {
+    manage_bucket_notification = true
+  }
+
+  assert {
+    condition = (
+      aws_s3_bucket_notification.source[0].eventbridge && length(aws_s3_bucket_notification.source[0].queue) == 0 &&
+      length(aws_cloudwatch_event_rule.object_created) == 1
+    )
+    error_message = "the bucket must notify EventBridge, and no queue"
+  }
+}
+
+run "a_rule_that_is_too_long_is_refused" {
+  command = plan
+
+  variables {
+    source_suffixes = [for i in range(20) : format(".%060d", i)]
+  }
+
+  expect_failures = [aws_cloudwatch_event_rule.object_created]
+}
+
+run "an_image_in_ecrs_dual_stack_form_gets_its_rights" {
+  command = apply
+
+  variables {
+    image = "123456789012.dkr-ecr.eu-central-1.on.aws/team/pixpipe:test"
+  }
+
+  assert {
+    condition = (
+      one([
+        for s in jsondecode(aws_iam_role_policy.execution.policy).Statement : s if s.Sid == "PullExactlyThisRepository"
+      ]).Resource == ["arn:aws:ecr:eu-central-1:123456789012:repository/team/pixpipe"]
+    )
+    error_message = "ECS may pull from exactly this repository"
+  }
+}
+
+run "a_prefix_beyond_ascii_is_written_in_ascii_in_the_metrics" {
+  command = apply
+
+  variables {
+    destination_prefix = "größe 100%/"
+  }
+
+  assert {
+    condition     = output.metrics_destination == "s3://photos-out/gr%C3%B6%C3%9Fe 100%/"
+    error_message = "the dimension must be the one that the program writes"
+  }
+}
+
 run "prefix_and_suffixes_filter_over_eventbridge" {
   command = apply
 
@@ -59,9 +115,16 @@ run "prefix_and_suffixes_filter_over_eventbridge" {
   assert {
     condition = (
       jsondecode(aws_cloudwatch_event_rule.object_created[0].event_pattern).detail.object.key ==
-      [{ wildcard = "raw/*.jpg" }, { wildcard = "raw/*.png" }]
+      [for suffix in [".jpg", ".png"] : { suffix = { "equals-ignore-case" = suffix } }]
     )
-    error_message = "prefix and suffix together must become a wildcard"
+    error_message = "suffixes must match in any case"
+  }
+  assert {
+    condition = (
+      jsondecode(tolist(aws_pipes_pipe.this.source_parameters[0].filter_criteria[0].filter)[0].pattern).body.detail ==
+      { object = { key = [{ prefix = "raw/" }] } }
+    )
+    error_message = "the pipe must check the prefix: a pattern cannot look at both ends of a key in any case"
   }
   assert {
     condition = (
@@ -147,7 +210,7 @@ run "queues_keep_and_hide_as_they_should" {
     error_message = "queues must refuse requests without TLS"
   }
   assert {
-    condition     = aws_sqs_queue.source.visibility_timeout_seconds == 200
+    condition     = aws_sqs_queue.source.visibility_timeout_seconds == 240
     error_message = "the visibility timeout must be three minutes for a launch, plus the window"
   }
 }
@@ -169,9 +232,9 @@ run "the_task_is_locked_down_and_has_time_to_end" {
   }
   assert {
     condition = (
-      jsondecode(aws_ecs_task_definition.this.container_definitions)[0].memory == 2048 &&
-      aws_ecs_task_definition.this.memory == "2048" &&
-      aws_ecs_task_definition.this.cpu == "1024"
+      jsondecode(aws_ecs_task_definition.this.container_definitions)[0].memory == 1024 &&
+      aws_ecs_task_definition.this.memory == "1024" &&
+      aws_ecs_task_definition.this.cpu == "256"
     )
     error_message = "the container must have all memory and CPU of the task"
   }
@@ -200,26 +263,27 @@ run "every_setting_reaches_the_task" {
   command = apply
 
   variables {
-    sizes               = ["224", "640x480"]
-    fit                 = "contain"
-    filter              = "bicubic"
-    decode              = "exact"
-    color               = "ignore"
-    background          = "ffFFff"
-    format              = "webp"
-    jpeg_quality        = 75
-    jpeg_subsampling    = "444"
-    max_source_bytes    = 12345678901
-    max_source_pixels   = 1000000000
-    concurrency_objects = 8
-    grace_seconds       = 60
-    skip_unchanged      = false
-    max_attempts        = 7
-    log_format          = "text"
-    rust_log            = "info,pixpipe=debug"
-    task_cpu_units      = 2048
-    task_memory_mib     = 8192
-    aws_environment     = { AWS_ENDPOINT_URL_S3 = "https://s3.example" }
+    sizes                = ["224", "640x480"]
+    fit                  = "contain"
+    filter               = "bicubic"
+    decode               = "exact"
+    color                = "ignore"
+    background           = "ffFFff"
+    format               = "webp"
+    jpeg_quality         = 75
+    jpeg_subsampling     = "444"
+    max_source_bytes     = 12345678901
+    max_source_pixels    = 1000000000
+    concurrency_objects  = 8
+    grace_seconds        = 60
+    skip_unchanged       = false
+    max_attempts         = 7
+    log_format           = "text"
+    rust_log             = "info,pixpipe=debug"
+    task_timeout_seconds = 7200
+    task_cpu_units       = 2048
+    task_memory_mib      = 8192
+    aws_environment      = { AWS_ENDPOINT_URL_S3 = "https://s3.example" }
   }
 
   assert {
@@ -251,6 +315,7 @@ run "every_setting_reaches_the_task" {
       SIZES               = "224,640x480"
       SKIP_UNCHANGED      = "false"
       SOURCE_BUCKET       = "photos-in"
+      TIME_LIMIT_SECONDS  = "7200"
     }
     error_message = "each environment variable of the program must have the value of its Terraform variable"
   }
@@ -280,12 +345,13 @@ run "defaults_are_the_contracts" {
       MAX_ATTEMPTS       = "3"
       MAX_SOURCE_BYTES   = "268435456"
       MAX_SOURCE_PIXELS  = "268435456"
-      MEMORY_LIMIT_BYTES = "2147483648"
+      MEMORY_LIMIT_BYTES = "1073741824"
       RETRY_QUEUE_URL    = "https://sqs.eu-west-1.amazonaws.com/123456789012/pp-source"
       RUST_LOG           = "info"
       SIZES              = "224"
       SKIP_UNCHANGED     = "true"
       SOURCE_BUCKET      = "photos-in"
+      TIME_LIMIT_SECONDS = "3600"
     }
     error_message = "each default must be the program's"
   }
@@ -400,24 +466,25 @@ run "alarms_tell_the_topic" {
 
   assert {
     condition = alltrue([for a in concat(
-      values(aws_cloudwatch_metric_alarm.metric), values(aws_cloudwatch_metric_alarm.failures),
-      [aws_cloudwatch_metric_alarm.pipe_stopped],
+      values(aws_cloudwatch_metric_alarm.metric), values(aws_cloudwatch_metric_alarm.expression),
     ) : a.alarm_actions == toset(["arn:aws:sns:eu-west-1:123456789012:oncall"])])
     error_message = "every alarm must notify the topic"
   }
   assert {
     condition = (
-      keys(aws_cloudwatch_metric_alarm.metric) ==
-      ["dlq-not-empty", "failed-not-empty", "failed-records", "oldest-message"] &&
-      keys(aws_cloudwatch_metric_alarm.failures) == ["batch-executions-failed", "pipe-failing"]
+      keys(aws_cloudwatch_metric_alarm.metric) == ["failed-for-good", "oldest-message"] &&
+      keys(aws_cloudwatch_metric_alarm.expression) == [
+        "batch-executions-failed", "dlq-growing", "failed-growing", "no-events", "nothing-finishes", "pipe-failing",
+        "pipe-stopped",
+      ]
     )
     error_message = "there must be alarms on the queues that should be empty, on the pipe and on the executions"
   }
   assert {
     condition = (
-      aws_cloudwatch_metric_alarm.metric["failed-records"].namespace == "pixpipe" &&
-      aws_cloudwatch_metric_alarm.metric["failed-records"].metric_name == "failed" &&
-      aws_cloudwatch_metric_alarm.metric["failed-records"].dimensions ==
+      aws_cloudwatch_metric_alarm.metric["failed-for-good"].namespace == "pixpipe" &&
+      aws_cloudwatch_metric_alarm.metric["failed-for-good"].metric_name == "failed_for_good" &&
+      aws_cloudwatch_metric_alarm.metric["failed-for-good"].dimensions ==
       tomap({ destination = "s3://photos-out/train/" })
     )
     error_message = "the alarm must use the metric that tasks report"

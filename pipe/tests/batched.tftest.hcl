@@ -1,11 +1,7 @@
-# batch_size > 1: SQS -> pipe -> Step Functions -> ECS RunTask, one batch per task.
+# launcher = "batched": SQS -> pipe -> Step Functions -> ECS RunTask, one batch per task.
 
 mock_provider "aws" {
   source = "./tests/mocks"
-}
-
-variables {
-  batch_size = 50
 }
 
 run "the_pipe_hands_batches_to_step_functions" {
@@ -14,9 +10,9 @@ run "the_pipe_hands_batches_to_step_functions" {
   assert {
     condition = (
       aws_pipes_pipe.this.source_parameters[0].sqs_queue_parameters[0].batch_size == 50 &&
-      aws_pipes_pipe.this.source_parameters[0].sqs_queue_parameters[0].maximum_batching_window_in_seconds == 20
+      aws_pipes_pipe.this.source_parameters[0].sqs_queue_parameters[0].maximum_batching_window_in_seconds == 60
     )
-    error_message = "batch and window must be the variables'"
+    error_message = "batches must have 50 messages at most, and wait for a minute"
   }
   assert {
     condition = (
@@ -58,7 +54,25 @@ run "the_pipe_hands_batches_to_step_functions" {
   }
 }
 
-run "the_state_machine_runs_spot_first_and_fargate_last" {
+run "batch_and_window_are_the_variables" {
+  command = apply
+
+  variables {
+    batch_size           = 7
+    batch_window_seconds = 5
+  }
+
+  assert {
+    condition = (
+      aws_pipes_pipe.this.source_parameters[0].sqs_queue_parameters[0].batch_size == 7 &&
+      aws_pipes_pipe.this.source_parameters[0].sqs_queue_parameters[0].maximum_batching_window_in_seconds == 5 &&
+      aws_sqs_queue.source.visibility_timeout_seconds == 185
+    )
+    error_message = "batch and window must be the variables', and the window must fit into the visibility timeout"
+  }
+}
+
+run "the_state_machine_waits_and_tries_again" {
   command = apply
 
   variables {
@@ -72,34 +86,22 @@ run "the_state_machine_runs_spot_first_and_fargate_last" {
   }
   assert {
     condition = alltrue([
-      for name, state in jsondecode(aws_sfn_state_machine.batch[0].definition).States.Tasks.ItemProcessor.States :
+      for state in [jsondecode(aws_sfn_state_machine.batch[0].definition).States.Tasks.ItemProcessor.States.Run] :
       state.Arguments.CapacityProviderStrategy ==
-      [{ CapacityProvider = { RunOnSpot = "FARGATE_SPOT", RunOnDemand = "FARGATE" }[name], Weight = 1 }] &&
+      [{ CapacityProvider = "{% $states.input.provider %}", Weight = 1 }] &&
       !contains(keys(state.Arguments), "LaunchType") &&
       state.Arguments.TaskDefinition == "arn:aws:ecs:eu-west-1:123456789012:task-definition/pp" &&
       state.Resource == "arn:aws:states:::ecs:runTask.sync"
-      if contains(["RunOnSpot", "RunOnDemand"], name)
     ])
-    error_message = "tasks must run on Spot, then on demand, without launch type and revision, and be waited for"
+    error_message = "tasks must run on the task's provider, without launch type and revision, and be waited for"
   }
   assert {
-    condition = (
-      alltrue([
-        for states in [jsondecode(aws_sfn_state_machine.batch[0].definition).States.Tasks.ItemProcessor.States] :
-        states.RunOnSpot.Retry[0].MaxAttempts == 3 && states.RunOnSpot.Retry[0].JitterStrategy == "FULL" &&
-        states.RunOnSpot.Retry[0].BackoffRate > 1
-      ])
-    )
-    error_message = "four tries on Spot must be three retries, with backoff and jitter"
-  }
-  assert {
-    condition = (
-      alltrue([
-        for states in [jsondecode(aws_sfn_state_machine.batch[0].definition).States.Tasks.ItemProcessor.States] :
-        states.RunOnSpot.Catch[0].Next == "RunOnDemand" && states.RunOnDemand.Catch[0].Next == "HandOver"
-      ])
-    )
-    error_message = "FARGATE must follow Spot, and the failed queue must follow FARGATE"
+    condition = alltrue([
+      for states in [jsondecode(aws_sfn_state_machine.batch[0].definition).States.Tasks.ItemProcessor.States] :
+      !contains(keys(states.Run), "Retry") && states.Run.Catch[0].Next == "Pause" && states.Pause.Type == "Wait" &&
+      strcontains(states.Run.Catch[0].Output, "$tries <= 4 ? \"Run\"")
+    ])
+    error_message = "what follows a launch must be decided in one place, with four attempts on Spot"
   }
 }
 
@@ -112,7 +114,7 @@ run "the_state_machine_may_pass_exactly_two_roles" {
         for s in jsondecode(aws_iam_role_policy.state_machine[0].policy).Statement :
         s.Resource if s.Action == "iam:PassRole"
       ] ==
-      [["arn:aws:iam::123456789012:role/pp-execution", "arn:aws:iam::123456789012:role/pp-task"]]
+      [["arn:aws:iam::123456789012:role/pp-eu-west-1-execution", "arn:aws:iam::123456789012:role/pp-eu-west-1-task"]]
     )
     error_message = "iam:PassRole must be allowed on the execution and the task role only"
   }
@@ -120,10 +122,10 @@ run "the_state_machine_may_pass_exactly_two_roles" {
     condition = (
       [for s in jsondecode(aws_iam_role_policy.state_machine[0].policy).Statement : s.Sid] == [
         "RunTasksOfThisFamily", "TagTheTasksItRuns", "GiveTheTaskItsTwoRoles",
-        "WatchAndStopThem", "HearOfTheirEnd", "HandOverWhatFailed",
+        "WatchAndStopThem", "HearOfTheirEnd", "PutBackAndHandOver", "RunUnreadableBatchesOneByOne",
       ]
     )
-    error_message = "the policy must have exactly these six statements"
+    error_message = "the policy must have exactly these seven statements"
   }
   assert {
     condition = (
@@ -136,7 +138,7 @@ run "the_state_machine_may_pass_exactly_two_roles" {
   }
 }
 
-run "the_kill_switch_stops_the_pipe" {
+run "the_kill_switch_stops_the_pipe_and_forbids_launches" {
   command = apply
 
   variables {
@@ -146,5 +148,12 @@ run "the_kill_switch_stops_the_pipe" {
   assert {
     condition     = aws_pipes_pipe.this.desired_state == "STOPPED"
     error_message = "enabled = false must stop the pipe"
+  }
+  assert {
+    condition = (
+      [for s in jsondecode(aws_iam_role_policy.state_machine[0].policy).Statement : s.Action if s.Effect == "Deny"] ==
+      ["ecs:RunTask"]
+    )
+    error_message = "enabled = false must forbid executions that run to launch"
   }
 }

@@ -1,11 +1,11 @@
-# batch_size = 1: SQS -> pipe -> ECS RunTask, one message per task.
+# launcher = "direct": SQS -> pipe -> ECS RunTask, one message per task.
 
 mock_provider "aws" {
   source = "./tests/mocks"
 }
 
 variables {
-  batch_size = 1
+  launcher = "direct"
 }
 
 run "the_pipe_starts_one_task_per_message" {
@@ -66,7 +66,7 @@ run "the_override_holds_cpu_memory_and_only_the_message" {
       [
         for ecs in aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters :
         [for container in ecs.overrides[0].container_override : [container.cpu, container.memory]]
-      ] == [[[1024, 2048]]]
+      ] == [[[256, 1024]]]
     )
     error_message = "cpu and memory must be set: without them, the provider sends 0 and the task dies at its start"
   }
@@ -126,7 +126,7 @@ run "the_pipe_may_pass_exactly_two_roles" {
   assert {
     condition = (
       [for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement : s.Resource if s.Action == "iam:PassRole"] ==
-      [["arn:aws:iam::123456789012:role/pp-execution", "arn:aws:iam::123456789012:role/pp-task"]]
+      [["arn:aws:iam::123456789012:role/pp-eu-west-1-execution", "arn:aws:iam::123456789012:role/pp-eu-west-1-task"]]
     )
     error_message = "iam:PassRole must be allowed on the execution and the task role only"
   }
@@ -210,7 +210,7 @@ run "spot_is_a_choice" {
   }
 }
 
-run "the_kill_switch_stops_the_pipe_and_keeps_the_queue" {
+run "the_kill_switch_stops_the_pipe_forbids_launches_and_keeps_the_queue" {
   command = apply
 
   variables {
@@ -223,6 +223,13 @@ run "the_kill_switch_stops_the_pipe_and_keeps_the_queue" {
   }
   assert {
     condition = (
+      [for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement : s.Action if s.Effect == "Deny"] ==
+      ["ecs:RunTask"]
+    )
+    error_message = "enabled = false must forbid the pipe to launch"
+  }
+  assert {
+    condition = (
       aws_cloudwatch_event_target.source_queue[0].arn == aws_sqs_queue.source.arn &&
       aws_sqs_queue.source.message_retention_seconds == 1209600
     )
@@ -230,11 +237,31 @@ run "the_kill_switch_stops_the_pipe_and_keeps_the_queue" {
   }
   assert {
     condition = (
-      aws_cloudwatch_metric_alarm.pipe_stopped.actions_enabled == false &&
+      aws_cloudwatch_metric_alarm.expression["pipe-stopped"].actions_enabled == false &&
       aws_cloudwatch_metric_alarm.metric["oldest-message"].actions_enabled != false
     )
     error_message = "the alarm on a stopped pipe must be silent, and the one on old messages must not"
   }
+}
+
+run "a_cluster_of_another_region_is_refused" {
+  command = plan
+
+  variables {
+    cluster_arn = "arn:aws:ecs:us-east-1:123456789012:cluster/shared"
+  }
+
+  expect_failures = [aws_ecs_task_definition.this]
+}
+
+run "a_cluster_of_another_account_is_refused" {
+  command = plan
+
+  variables {
+    cluster_arn = "arn:aws:ecs:eu-west-1:999999999999:cluster/shared"
+  }
+
+  expect_failures = [aws_ecs_task_definition.this]
 }
 
 run "a_given_cluster_is_used" {

@@ -24,13 +24,17 @@ UPLOADS = [
     ("direct", samples.eventbridge("raw/a.jpg", kind="Object Restore Completed"), False),
     ("direct_keys", samples.eventbridge("anywhere/a.jpg"), True),
     ("direct_keys", samples.eventbridge("b.PNG"), True),
-    ("direct_keys", samples.eventbridge("b.png"), False),
+    ("direct_keys", samples.eventbridge("b.png"), True),
+    ("direct_keys", samples.eventbridge("IMG_0001.JPG"), True),
+    ("direct_keys", samples.eventbridge("b.gif"), False),
     ("direct_keys", samples.eventbridge("folder/", size=0), False),
     ("batched", samples.eventbridge("raw/a.jpg"), True),
     ("batched", samples.eventbridge("raw/a.jpg", size=0), True),
     ("batched", samples.eventbridge("raw/.jpg"), True),
     ("batched", samples.eventbridge("other/a.jpg"), False),
     ("batched", samples.eventbridge("raw/a.png"), False),
+    ("batched", samples.eventbridge("raw/IMG_0001.JPG"), True),
+    ("batched", samples.eventbridge("Raw/a.jpg"), False),
     *[("direct", samples.eventbridge(key), True) for key in samples.NASTY_KEYS],
 ]
 
@@ -40,12 +44,27 @@ MESSAGES = [
     (samples.notification("raw/a.jpg", event="ObjectCreated:CompleteMultipartUpload"), True),
     (samples.notification("raw/a.jpg", "raw/b.jpg"), True),
     (samples.handed_back("raw/a.jpg", 1), True),
+    # Every shape of docs/contract.md that is an object.
+    (samples.notification("raw/a.jpg")["Records"][0], True),
+    ({"Records": [{"s3": {"bucket": {"name": "b"}, "object": {"key": "k"}}}]}, True),
+    ({"Type": "Notification", "Message": json.dumps(samples.notification("raw/a.jpg"))}, True),
+    ({"messageId": "1", "body": samples.notification("raw/a.jpg")}, True),
+    ({"Records": [{"eventSource": "aws:sqs", "body": json.dumps(samples.notification("raw/a.jpg"))}]}, True),
+    ({"bucket": "b", "key": "k"}, True),
+    ({"Key": "k", "Size": 1, "Etag": "e"}, True),
+    ({"Items": [{"Key": "k"}], "BatchInput": {"bucket": "b"}}, True),
+    ({"batch": "s3://lists/batches/1.json"}, True),
+    # What the failed queue gives back: an entry that no task could read.
+    ({"Records": [{"pixpipe": {"attempts": 1, "reason": "invalid-entry", "entry": {"hello": "world"}}}]}, True),
+    # A task reports it; here it would vanish.
+    ({"hello": "world"}, True),
+    (samples.notification("raw/a.jpg", event="ObjectRemoved:Delete")["Records"][0], False),
     (samples.TEST_EVENT, False),
     (samples.notification("raw/a.jpg", event="ObjectRemoved:Delete"), False),
     (samples.notification("raw/a.jpg", event="ObjectTagging:Put"), False),
     (samples.notification("raw/a.jpg", event="ObjectRestore:Completed"), False),
     (samples.eventbridge("raw/a.jpg", kind="Object Deleted"), False),
-    ({"hello": "world"}, False),
+    ({"source": "aws.ecs", "detail-type": "ECS Task State Change", "detail": {}}, False),
     ("not JSON", False),
 ]
 
@@ -88,13 +107,23 @@ def the_rule_alone_keeps_out_everything_that_creates_nothing(world):
             assert not matched, f"{stack.name}: {kind}"
 
 
-def the_rule_delivers_to_the_source_queue(world):
+def rules_are_on_and_deliver_everything_for_a_day(world):
+    """Rule by rule: target, dead-letter queue, and AWS's own patience. A disabled rule drops its events."""
+    targets = {
+        "source_queue": (":pp-source", ":pp-dlq"),
+        "redrive": (":stateMachine:pp-redrive", ":pp-redrive-dlq"),
+    }
     for stack in world.stacks.values():
-        if RULE not in stack:
-            continue
-        target = stack["aws_cloudwatch_event_target.source_queue[0]"]
-        assert target["arn"].endswith(":pp-source") and not target["input_path"], stack.name
-        assert target["dead_letter_config"][0]["arn"].endswith(":pp-dlq"), stack.name
+        for address, rule in stack.of_type("aws_cloudwatch_event_rule").items():
+            assert rule["state"] in (None, "ENABLED") and rule["is_enabled"] in (None, True), f"{stack.name}: {address}"
+        for address, target in stack.of_type("aws_cloudwatch_event_target").items():
+            arn, dead_letter_arn = targets[address.split(".")[1].split("[")[0]]
+            assert target["arn"].endswith(arn), f"{stack.name}: {address}: {target['arn']}"
+            assert not target["input_path"] and not target["input_transformer"], address
+            assert target["dead_letter_config"][0]["arn"].endswith(dead_letter_arn), address
+            (retry,) = target["retry_policy"]
+            patience = (retry["maximum_event_age_in_seconds"], retry["maximum_retry_attempts"])
+            assert patience == (86400, 185), f"{stack.name}: {address}: {patience}"
 
 
 def the_pipe_drops_everything_that_creates_nothing(world):
@@ -106,11 +135,14 @@ def the_pipe_drops_everything_that_creates_nothing(world):
 
 
 def s3_notifies_of_created_objects_only(world):
-    queues = world.stacks["batched_s3"]["aws_s3_bucket_notification.source[0]"]["queue"]
+    notification = world.stacks["batched_s3"]["aws_s3_bucket_notification.source[0]"]
+    queues = notification["queue"]
+    # S3 compares with the encoded key, so its filters are encoded: raw/größe +1/.
     assert [(q["events"], q["filter_prefix"], q["filter_suffix"]) for q in queues] == [
-        (["s3:ObjectCreated:*"], "raw/", ".jpg"),
-        (["s3:ObjectCreated:*"], "raw/", ".png"),
+        (["s3:ObjectCreated:*"], "raw/gr%C3%B6%C3%9Fe+%2B1/", ".jpg"),
+        (["s3:ObjectCreated:*"], "raw/gr%C3%B6%C3%9Fe+%2B1/", ".png"),
     ]
+    assert not notification["eventbridge"] and all(q["queue_arn"].endswith(":pp-source") for q in queues)
     # The model has these names as an enum, but botocore does not enforce it.
     known = api.SESSION.get_service_model("s3").shape_for("Event").enum
     assert all(event in known for q in queues for event in q["events"])

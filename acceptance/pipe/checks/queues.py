@@ -55,6 +55,45 @@ def queues_take_events_of_exactly_their_sender(world):
                     assert held == expected, f"{stack.name}: {queue} takes from {source_arn} of {account}: {held}"
 
 
+def a_policy_is_that_of_its_own_queue(world):
+    """On the wrong queue no event is let in, and whoever reads only the policy does not see it."""
+    for stack in world.stacks.values():
+        for kind in ("aws_sqs_queue_policy", "aws_sqs_queue_redrive_allow_policy"):
+            for address, policy in stack.of_type(kind).items():
+                queue = stack[address.replace(kind, "aws_sqs_queue")]
+                assert policy["queue_url"] == queue["url"], f"{stack.name}: {address} is on {policy['queue_url']}"
+                for statement in json.loads(policy.get("policy") or '{"Statement": []}')["Statement"]:
+                    assert statement["Resource"] == queue["arn"], f"{stack.name}: {address}: {statement['Resource']}"
+
+
+def a_dead_letter_queue_allows_exactly_those_that_use_it(world):
+    for stack in world.stacks.values():
+        queues = stack.of_type("aws_sqs_queue")
+        targets = {}
+        for queue in queues.values():
+            policy = queue["redrive_policy"] or ""
+            if policy.startswith("{"):
+                targets.setdefault(json.loads(policy)["deadLetterTargetArn"], []).append(queue["arn"])
+        for address, policy in stack.of_type("aws_sqs_queue_redrive_allow_policy").items():
+            dead_letter_arn = stack[address.replace("_redrive_allow_policy", "")]["arn"]
+            allowed = json.loads(policy["redrive_allow_policy"])["sourceQueueArns"]
+            assert allowed == targets[dead_letter_arn], f"{stack.name}: {address}: {allowed}"
+
+
+def queues_are_the_table(world):
+    """name: (receives before the dead-letter queue, the largest message)"""
+    wanted = {"source": (5, 16_384), "dlq": (1000, None), "failed": (None, None), "redrive_dlq": (None, None)}
+    for stack in world.stacks.values():
+        for address, queue in stack.of_type("aws_sqs_queue").items():
+            receives, largest = wanted[address.split(".")[1].split("[")[0]]
+            policy = queue["redrive_policy"] or ""
+            got = json.loads(policy)["maxReceiveCount"] if policy.startswith("{") else None
+            assert got == receives, f"{address}: {got} receives"
+            assert not queue["delay_seconds"], f"{address}: {queue['delay_seconds']} s of delay"
+            assert largest is None or queue["max_message_size"] == largest, address
+            assert not queue["fifo_queue"], address
+
+
 def messages_go_to_the_dead_letter_queue_and_can_be_moved_back(world):
     for stack in world.stacks.values():
         source = json.loads(stack["aws_sqs_queue.source"]["redrive_policy"])

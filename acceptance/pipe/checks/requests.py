@@ -1,15 +1,21 @@
 """The requests that the module makes of AWS: known to the services' models, and valid by rules that no model has."""
 
+import json
 import re
 
 import api
+import patterns
+import policies
+import samples
+from executions import run_batch
+from world import REGION, arn
 
-SCENARIOS = ["direct", "direct_keys", "batched", "batched_s3"]
+SCENARIOS = ["direct", "direct_keys", "batched", "batched_s3", "defaults", "off"]
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
 LEAST_MEMORY_MIB = {256: 512, 512: 1024, 1024: 2048, 2048: 4096, 4096: 8192}
 
 
-def the_scenarios_are_the_four(world):
+def the_scenarios_are_the_six(world):
     assert world.fast or list(world.stacks) == SCENARIOS, list(world.stacks)
     assert world.stacks and set(world.stacks) <= set(SCENARIOS), list(world.stacks)
 
@@ -49,6 +55,98 @@ def fargate_offers_such_a_task(world):
         assert int(stack.environment()["MEMORY_LIMIT_BYTES"]) == memory * 1024 * 1024
 
 
+def both_launchers_ask_for_the_same_task(world):
+    """Everything in RunTask but the batch, word by word, with and without a public address."""
+    for stack in world.stacks.values():
+        direct, keys = stack.name.startswith("direct"), stack.name in ("direct_keys", "batched_s3")
+        cluster = "shared" if stack.name == "off" else "pp"
+        wanted = {
+            "cluster": arn("ecs", f"cluster/{cluster}"),
+            "taskDefinition": arn("ecs", "task-definition/pp"),
+            "count": 1,
+            "capacityProviderStrategy": [{
+                "capacityProvider": "FARGATE" if direct and not keys else "FARGATE_SPOT",
+                "weight": 1,
+            }],
+            "propagateTags": "TASK_DEFINITION",
+            "enableECSManagedTags": True,
+            "networkConfiguration": {"awsvpcConfiguration": {
+                "subnets": ["subnet-0a", "subnet-0b"],
+                "securityGroups": ["sg-0a"],
+                "assignPublicIp": "ENABLED" if keys else "DISABLED",
+            }},
+        }  # fmt: skip
+        photo = samples.notification("raw/a.jpg")
+        if direct:
+            request = api.create_pipe(stack)
+            got = api.run_task_of_pipe(request, patterns.Pipe(request).hands_over([json.dumps(photo)]))
+        else:
+            services, _ = run_batch(world, [photo], world.engines[0], scenario=stack.name)
+            (got,) = services.requests
+        del got["overrides"]
+        assert got == wanted, f"{stack.name}: {got}"
+
+
+def a_task_uses_only_what_its_stack_has(world):
+    """The log that its role may write, the providers of its cluster, the given image on the given architecture."""
+    for stack in world.stacks.values():
+        task = api.register_task_definition(stack)
+        (container,) = task["containerDefinitions"]
+        log = container["logConfiguration"]
+        assert log["logDriver"] == "awslogs" and set(log["options"]) == {
+            "awslogs-group", "awslogs-region", "awslogs-stream-prefix", "mode", "max-buffer-size",
+        }, log  # fmt: skip
+        group, prefix = log["options"]["awslogs-group"], log["options"]["awslogs-stream-prefix"]
+        assert stack["aws_cloudwatch_log_group.task"]["name"] == group == "/pixpipe/pp/task", group
+        assert log["options"]["mode"] == "non-blocking", "a slow CloudWatch holds up a task that is billed per second"
+        stream = arn("logs", f"log-group:{group}:log-stream:{prefix}/pixpipe/0123456789abcdef")
+        for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
+            assert policies.allows(policies.policy_of(stack, "execution"), action, stream, {}), f"{action} on {stream}"
+        assert container["essential"] is True, "the task would go on without its only container"
+        assert container["image"] == "123456789012.dkr.ecr.eu-west-1.amazonaws.com/pixpipe:test", container["image"]
+        architecture = "X86_64" if stack.name == "off" else "ARM64"
+        assert task["runtimePlatform"] == {"operatingSystemFamily": "LINUX", "cpuArchitecture": architecture}
+        for cluster in stack.of_type("aws_ecs_cluster_capacity_providers").values():
+            assert set(cluster["capacity_providers"]) == {"FARGATE", "FARGATE_SPOT"}, cluster
+            assert cluster["cluster_name"] == "pp"
+
+
+def every_region_is_the_stacks(world):
+    for stack in world.stacks.values():
+        for address, values in [*stack.resources.items(), ("outputs", stack.outputs)]:
+            named = set(re.findall(r"\b(?:af|ap|ca|eu|il|me|mx|sa|us)-[a-z]+-[0-9]\b", json.dumps(values)))
+            assert named <= {REGION}, f"{stack.name}: {address}: {named}"
+
+
+def a_pipe_logs_its_errors_and_carries_the_tags(world):
+    for stack in world.stacks.values():
+        request = api.create_pipe(stack)
+        log = request["LogConfiguration"]
+        assert log["Level"] == "ERROR" and not log.get("IncludeExecutionData"), log
+        destination = log["CloudwatchLogsLogDestination"]["LogGroupArn"]
+        assert destination.startswith(arn("logs", "log-group:/aws/vendedlogs/pipes/pp")), destination
+        assert request["DesiredState"] == ("STOPPED" if stack.name == "off" else "RUNNING"), stack.name
+        for address, values in stack.resources.items():
+            if "tags" in values and not address.startswith(("data.", "aws_ecs_cluster_capacity_providers")):
+                assert values["tags"] == {"project": "photos"}, f"{stack.name}: {address}: {values['tags']}"
+
+
+def machines_are_standard(world):
+    """runTask.sync needs one, and a redrive takes minutes."""
+    for stack in world.stacks.values():
+        for address, machine in stack.of_type("aws_sfn_state_machine").items():
+            assert machine["type"] == "STANDARD", f"{stack.name}: {address}"
+
+
+def a_task_has_a_deadline_before_its_execution_gives_it_up(world):
+    for stack in world.stacks.values():
+        limit_seconds = int(stack.environment()["TIME_LIMIT_SECONDS"])
+        assert limit_seconds == 3600, limit_seconds
+        if "aws_sfn_state_machine.batch[0]" in stack:
+            run = stack.definition("batch")["States"]["Tasks"]["ItemProcessor"]["States"]["Run"]
+            assert limit_seconds + 600 <= run["TimeoutSeconds"] <= limit_seconds + 3600, run["TimeoutSeconds"]
+
+
 def the_container_is_locked_down(world):
     for stack in world.stacks.values():
         (container,) = api.register_task_definition(stack)["containerDefinitions"]
@@ -67,6 +165,6 @@ def a_task_is_watched_by_its_execution_or_by_the_redrive_and_never_by_both(world
         assert ("aws_sfn_state_machine.batch[0]" in stack) == (not direct)
         for address in stack.of_type("aws_cloudwatch_event_target"):
             assert stack[address]["dead_letter_config"][0]["arn"].startswith("arn:aws:sqs:"), address
-    target = world.stacks["direct"]["aws_cloudwatch_event_target.redrive[0]"]
-    assert target["dead_letter_config"][0]["arn"].endswith(":pp-redrive-dlq")
-    assert target["input_path"] in (None, "") and target["role_arn"].endswith("/pp-task-stopped")
+    for stack in world.applied("direct"):
+        target = stack["aws_cloudwatch_event_target.redrive[0]"]
+        assert target["role_arn"].endswith("/pp-eu-west-1-task-stopped")

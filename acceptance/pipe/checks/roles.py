@@ -18,8 +18,8 @@ RULE_OF_STEP_FUNCTIONS = arn("events", "rule/StepFunctionsGetEventsForECSTaskRul
 LAUNCH = [
     ("ecs:RunTask", samples.TASK_DEFINITION, IN_CLUSTER),
     ("ecs:TagResource", TASK, {"ecs:CreateAction": "RunTask"}),
-    ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/pp-task", TO_ECS),
-    ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/pp-execution", TO_ECS),
+    ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/pp-eu-west-1-task", TO_ECS),
+    ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/pp-eu-west-1-execution", TO_ECS),
 ]
 TASK_NEEDS = [
     ("s3:GetObject", "arn:aws:s3:::photos-out/train/224x224/a.jpg", {}),
@@ -31,6 +31,7 @@ TASK_NEEDS = [
 ]
 EXECUTION_NEEDS = [
     ("ecr:GetAuthorizationToken", "*", {}),
+    ("ecr:BatchCheckLayerAvailability", arn("ecr", "repository/pixpipe"), {}),
     ("ecr:BatchGetImage", arn("ecr", "repository/pixpipe"), {}),
     ("ecr:GetDownloadUrlForLayer", arn("ecr", "repository/pixpipe"), {}),
     ("logs:CreateLogStream", TASK_LOG, {}),
@@ -48,6 +49,8 @@ STATE_MACHINE_NEEDS = LAUNCH + [
     ("events:PutTargets", RULE_OF_STEP_FUNCTIONS, {}),
     ("events:DescribeRule", RULE_OF_STEP_FUNCTIONS, {}),
     ("sqs:SendMessage", arn("sqs", "pp-failed"), {}),
+    ("sqs:SendMessage", arn("sqs", "pp-source"), {}),
+    ("states:StartExecution", arn("states", "stateMachine:pp"), {}),
 ]
 REDRIVE_NEEDS = [
     ("sqs:SendMessage", arn("sqs", "pp-source"), {}),
@@ -84,8 +87,8 @@ FORBIDDEN = [
     ("ecs:TagResource", TASK, {"ecs:CreateAction": "CreateService"}),
     ("ecs:StopTask", arn("ecs", "task/other/1"), IN_ANOTHER_CLUSTER),
     ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin", TO_ECS),
-    ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/pp-pipe", TO_ECS),
-    ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/pp-task", {"iam:PassedToService": "ec2.amazonaws.com"}),
+    ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/pp-eu-west-1-pipe", TO_ECS),
+    ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/pp-eu-west-1-task", {"iam:PassedToService": "ec2.amazonaws.com"}),
     ("states:StartExecution", arn("states", "stateMachine:other"), {}),
     ("ecr:BatchGetImage", arn("ecr", "repository/other"), {}),
     ("logs:PutLogEvents", arn("logs", "log-group:/other:log-stream:x"), {}),
@@ -106,7 +109,7 @@ TAKERS = {
 
 def _needs(stack, role):
     if role == "task":
-        prefix = "" if stack.name == "direct_keys" else "raw/"
+        prefix = {"direct_keys": "", "batched_s3": "raw/größe +1/"}.get(stack.name, "raw/")
         return [("s3:GetObject", f"arn:aws:s3:::photos-in/{prefix}a.jpg", {}), *TASK_NEEDS]
     if role == "pipe":
         start = [("states:StartExecution", arn("states", "stateMachine:pp"), {})]
@@ -134,6 +137,11 @@ def roles_may_do_everything_they_need(world):
                 assert role in ROLES_OF_ONE_LAUNCHER, f"{stack.name}: {role} has no policy"
                 continue
             for action, resource, context in _needs(stack, role):
+                if stack.name == "off":
+                    if action == "ecs:RunTask":
+                        continue  # the kill switch
+                    resource = resource.replace(":task/pp/", ":task/shared/")
+                    context = {k: v.replace("cluster/pp", "cluster/shared") for k, v in context.items()}
                 allowed = policies.allows(policy, action, resource, context)
                 assert allowed, f"{stack.name}: {role} may not {action} {resource} {context}"
 
@@ -161,9 +169,33 @@ def roles_may_do_nothing_else(world):
             for statement in policy["Statement"]:
                 on_everything = "*" in policies.listed(statement["Resource"])
                 for action in policies.listed(statement["Action"]):
+                    if statement["Effect"] == "Deny":
+                        continue
                     assert "*" not in action, f"{stack.name}: {role}: {action}"
                     takes_no_resource = action == "ecr:GetAuthorizationToken"
                     assert takes_no_resource or not on_everything, f"{stack.name}: {role}: {action} on everything"
+
+
+def the_kill_switch_forbids_every_launch_and_nothing_else_does(world):
+    for stack in world.stacks.values():
+        role = "pipe" if stack.name.startswith("direct") else "state_machine"
+        denied = [s for s in policies.policy_of(stack, role)["Statement"] if s["Effect"] == "Deny"]
+        assert len(denied) == (stack.name == "off"), f"{stack.name}: {denied}"
+        cluster = {"ecs:cluster": samples.CLUSTER.replace("/pp", "/shared" if stack.name == "off" else "/pp")}
+        for revision in ("", ":7"):
+            allowed = policies.allows(
+                policies.policy_of(stack, role), "ecs:RunTask", arn("ecs", f"task-definition/pp{revision}"), cluster
+            )
+            assert allowed == (stack.name != "off"), f"{stack.name}: pp{revision}: {allowed}"
+
+
+def names_of_roles_and_dashboards_have_the_region(world):
+    """Both are global in an account, so that a second region would take the first one's."""
+    for stack in world.stacks.values():
+        for address, role in stack.of_type("aws_iam_role").items():
+            assert role["name"].startswith(f"pp-{REGION}-") and len(role["name"]) + 30 <= 64, address
+        for dashboard in stack.of_type("aws_cloudwatch_dashboard").values():
+            assert dashboard["dashboard_name"] == f"pp-{REGION}", dashboard["dashboard_name"]
 
 
 def a_role_is_taken_by_exactly_one_service_for_one_resource(world):

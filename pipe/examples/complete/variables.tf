@@ -15,8 +15,11 @@ variable "name" {
   default     = "pixpipe"
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,31}$", var.name))
-    error_message = "name: must be 2 to 32 lower-case letters, digits and hyphens, beginning with a letter."
+    condition     = can(regex("^[a-z][a-z0-9-]{1,22}$", var.name))
+    error_message = <<-EOT
+      name: must be 2 to 23 lower-case letters, digits and hyphens, beginning with a letter (the names of the buckets
+      have the account and the region, too).
+    EOT
   }
 }
 
@@ -41,15 +44,21 @@ variable "cpu_architecture" {
   }
 }
 
-variable "batch_size" {
-  description = "Uploads per launch. 1: one task per upload, the shortest delay. 2 to 50: batches, the lowest cost."
-  type        = number
-  default     = 10
+variable "launcher" {
+  description = "\"batched\": up to 50 uploads per task, the lowest cost. \"direct\": a task per upload, at once."
+  type        = string
+  default     = "batched"
 
   validation {
-    condition     = var.batch_size >= 1 && var.batch_size <= 50 && floor(var.batch_size) == var.batch_size
-    error_message = "batch_size: must be a whole number from 1 to 50."
+    condition     = contains(["batched", "direct"], var.launcher)
+    error_message = "launcher: must be \"batched\" or \"direct\"."
   }
+}
+
+variable "enabled" {
+  description = "Kill switch: false starts no more tasks; events wait in the source queue."
+  type        = bool
+  default     = true
 }
 
 variable "event_source" {

@@ -38,9 +38,10 @@ module "pixpipe" {
   subnet_ids         = var.subnet_ids
   security_group_ids = var.security_group_ids
 
-  batch_size = 1
-  sizes      = ["256"]
+  launcher = "direct"
+  sizes    = ["256"]
 
-  # FARGATE_SPOT costs about a third, but it is not documented what a pipe does if Spot has no capacity.
+  # A launch without room, or over the account's vCPU quota, may lose its message: FARGATE has room more often than
+  # FARGATE_SPOT, and tasks of 256 CPU units (the default) fit 24 times into the quota of a new account.
   direct_capacity_provider = "FARGATE"
 }

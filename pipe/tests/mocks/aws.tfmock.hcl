@@ -18,42 +18,42 @@ mock_data "aws_region" {
 override_resource {
   target = aws_iam_role.task
   values = {
-    arn = "arn:aws:iam::123456789012:role/pp-task"
+    arn = "arn:aws:iam::123456789012:role/pp-eu-west-1-task"
   }
 }
 
 override_resource {
   target = aws_iam_role.execution
   values = {
-    arn = "arn:aws:iam::123456789012:role/pp-execution"
+    arn = "arn:aws:iam::123456789012:role/pp-eu-west-1-execution"
   }
 }
 
 override_resource {
   target = aws_iam_role.pipe
   values = {
-    arn = "arn:aws:iam::123456789012:role/pp-pipe"
+    arn = "arn:aws:iam::123456789012:role/pp-eu-west-1-pipe"
   }
 }
 
 override_resource {
   target = aws_iam_role.state_machine[0]
   values = {
-    arn = "arn:aws:iam::123456789012:role/pp-batch"
+    arn = "arn:aws:iam::123456789012:role/pp-eu-west-1-batch"
   }
 }
 
 override_resource {
   target = aws_iam_role.redrive[0]
   values = {
-    arn = "arn:aws:iam::123456789012:role/pp-redrive"
+    arn = "arn:aws:iam::123456789012:role/pp-eu-west-1-redrive"
   }
 }
 
 override_resource {
   target = aws_iam_role.task_stopped[0]
   values = {
-    arn = "arn:aws:iam::123456789012:role/pp-task-stopped"
+    arn = "arn:aws:iam::123456789012:role/pp-eu-west-1-task-stopped"
   }
 }
 

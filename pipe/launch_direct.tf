@@ -1,13 +1,38 @@
-# The direct launcher: the pipe deletes a message when RunTask is accepted, so a killed task loses it. ECS reports every
-# stopped task with its overrides; from there the records go back to the source queue, with one attempt more.
-# (A batched task is watched by its execution.)
+# The direct launcher: the pipe starts a task per message (pipe.tf), and deletes the message when RunTask is accepted,
+# so a killed task loses it. ECS reports every stopped task with its overrides; from there the records go back to the
+# source queue, with one attempt more. (A batched task is watched by its execution.)
 
 locals {
+  stopped_exit_code = "$states.input.detail.containers[name = \"${local.container_name}\"].exitCode"
+  stopped_body = join("", [
+    "$states.input.detail.overrides.containerOverrides[name = \"${local.container_name}\"]",
+    ".environment[name = \"SQS_BODY\"].value",
+  ])
+
   redrive_definition = {
     Comment       = "Sends the records of a task that ended badly back to the source queue, or to the failed queue"
     QueryLanguage = "JSONata"
-    StartAt       = "HandBack"
+    StartAt       = "Ended"
     States = {
+      Ended = {
+        Type = "Choice"
+        Choices = [
+          {
+            Comment   = "Every record was processed, or handed back by the task itself"
+            Condition = "{% $exists(${local.stopped_exit_code}) ? ${local.stopped_exit_code} = 0 : false %}"
+            Next      = "Done"
+          },
+          { Condition = "{% $exists(${local.stopped_body}) %}", Next = "HandBack" },
+        ]
+        Default = "NoBody"
+      }
+      Done = { Type = "Succeed" }
+      NoBody = {
+        Type    = "Fail"
+        Comment = "Loud, because the records are in no queue: the alarm redrive-executions-failed rings"
+        Error   = "pixpipe.NoBody"
+        Cause   = "The event of a task that ended badly has no SQS_BODY. Look for the task's records in its log."
+      }
       HandBack = {
         Type  = "Map"
         Items = local.jsonata.redrive
@@ -15,18 +40,13 @@ locals {
           ProcessorConfig = { Mode = "INLINE" }
           StartAt         = "Send"
           States = {
-            Send = {
-              Type     = "Task"
-              Resource = "arn:${local.partition}:states:::sqs:sendMessage"
+            Send = merge(local.send_message, {
               Arguments = {
                 QueueUrl     = "{% $states.input.queue_url %}"
                 MessageBody  = "{% $states.input.body %}"
                 DelaySeconds = "{% $states.input.delay_seconds %}"
               }
-              Retry  = [local.send_retry]
-              Output = {}
-              End    = true
-            }
+            })
           }
         }
         Catch = [{
@@ -38,20 +58,15 @@ locals {
         Output = {}
         End    = true
       }
-      SendUnreadToFailedQueue = {
-        Type     = "Task"
-        Resource = "arn:${local.partition}:states:::sqs:sendMessage"
+      SendUnreadToFailedQueue = merge(local.send_message, {
         Arguments = {
           QueueUrl = aws_sqs_queue.failed.url
-          MessageBody = join("", [
-            "{% $states.input.detail.overrides.containerOverrides[name = \"${local.container_name}\"]",
-            ".environment[name = \"SQS_BODY\"].value %}",
+          MessageBody = join(" ", [
+            "{% $string({\"Records\": [{\"pixpipe\": {\"attempts\": 1, \"reason\": \"invalid-entry\",",
+            "\"entry\": ${local.stopped_body}}}]}) %}",
           ])
         }
-        Retry  = [local.send_retry]
-        Output = {}
-        End    = true
-      }
+      })
     }
   }
 }
@@ -134,4 +149,63 @@ resource "aws_sqs_queue_policy" "redrive_dlq" {
 
   queue_url = aws_sqs_queue.redrive_dlq[0].url
   policy    = local.queue_policies.redrive_dlq
+}
+
+# --- roles ---
+
+resource "aws_iam_role" "redrive" {
+  count = local.direct ? 1 : 0
+
+  name        = "${local.regional_name}-redrive"
+  description = "Rights of the redrive of killed tasks: send to the source and the failed queue"
+  tags        = var.tags
+
+  assume_role_policy = local.trust_policies.redrive
+}
+
+resource "aws_iam_role_policy" "redrive" {
+  count = local.direct ? 1 : 0
+
+  name = "hand-back"
+  role = aws_iam_role.redrive[0].name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [{
+        Sid      = "HandBack"
+        Effect   = "Allow"
+        Action   = ["sqs:SendMessage"]
+        Resource = [aws_sqs_queue.source.arn, aws_sqs_queue.failed.arn]
+      }],
+      local.queue_key_send_statements,
+    )
+  })
+}
+
+resource "aws_iam_role" "task_stopped" {
+  count = local.direct ? 1 : 0
+
+  name        = "${local.regional_name}-task-stopped"
+  description = "Rights of the rule on stopped tasks: start the redrive"
+  tags        = var.tags
+
+  assume_role_policy = local.trust_policies.task_stopped
+}
+
+resource "aws_iam_role_policy" "task_stopped" {
+  count = local.direct ? 1 : 0
+
+  name = "start-redrive"
+  role = aws_iam_role.task_stopped[0].name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "StartTheRedrive"
+      Effect   = "Allow"
+      Action   = ["states:StartExecution"]
+      Resource = [aws_sfn_state_machine.redrive[0].arn]
+    }]
+  })
 }
