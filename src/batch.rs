@@ -124,14 +124,10 @@ pub async fn run<S: Store>(
         while stop.is_none() && in_flight.len() < context.machine.concurrency {
             let may_start = |next: &mut Pending| in_flight.is_empty() || !next.runs_alone;
             let Some(record) = waiting.pop_front_if(may_start) else { break };
-            let runs_alone = record.runs_alone;
             pending.insert(number, record.clone());
             // Boxed: the type of all that a record may wait for is too deep for the compiler's layout of the batch.
             in_flight.push(async move { (number, process(context, &record.object).await) }.boxed_local());
             number += 1;
-            if runs_alone {
-                break;
-            }
         }
         if in_flight.is_empty() {
             break;

@@ -118,14 +118,14 @@ async fn process<S: Store>(
     raise_descriptor_limit();
     if !Path::new("/proc/self").exists() {
         tracing::warn!(
-            "there is no /proc: an image that takes too long is not given up, and a retried record has no \
-                        process of its own"
+            "there is no /proc: an image that takes too long is not given up, and a retried record has no process of \
+             its own"
         );
     }
     let machine = Machine::within(&config.limits);
     let store = &Bounded::new(store, machine.requests);
     let pool = Pool::try_new(machine.threads, CPU_LIMIT / CPU_LIMIT_PART, Renderer::try_new)
-        .map_err(|error| format!("the decoders cannot be set up: {error}; give the task more memory"))?;
+        .map_err(|error| format!("the decoders cannot be set up: {error}; give the task more memory or threads"))?;
     let context = Context {
         store: &store,
         config,

@@ -1,8 +1,7 @@
 //! Tests of the memory limit, which holds for the whole process and for every batch.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use pixpipe_test_support::photos;
 use pixpipe_test_support::run::{Pixpipe, entries};
@@ -48,30 +47,14 @@ fn fifty_photos_of_24_megapixels_fit_into_400_mebibytes() {
         }
     }
     drop(kinds);
-    let batch: Vec<String> = keys.iter().map(|key| format!("\"s3://photos/{key}\"")).collect();
-    let mut process = Command::new(env!("CARGO_BIN_EXE_pixpipe"))
-        .env_clear()
-        .env("STORE", format!("dir:{}", root.path().display()))
-        .env("DEST_BUCKET", "out")
+    let finished = Pixpipe::with_folders(root.path())
         .env("SIZES", "224,299")
-        .env("MEMORY_LIMIT_BYTES", LIMIT_BYTES.to_string())
-        .env("SQS_BODY", format!("[{}]", batch.join(",")))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let status = format!("/proc/{}/status", process.id());
-    let mut peak_bytes = 0;
-    let mut written = 0;
-    for line in BufReader::new(process.stdout.take().unwrap()).lines() {
-        written += u32::from(line.unwrap().contains("\"status\":\"written\""));
-        // The peak of the resident set, in kB. The file is gone if the process has ended.
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let mark = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let mark = mark.and_then(|mark| mark.split_whitespace().next()?.parse::<u64>().ok());
-        peak_bytes = peak_bytes.max(mark.unwrap_or(0) * 1024);
-    }
-    assert!(process.wait().unwrap().success());
-    assert_eq!(written, 50);
+        .env("MEMORY_LIMIT_BYTES", &LIMIT_BYTES.to_string())
+        .batch(&entries(&keys.iter().map(|key| ("photos", key.as_str())).collect::<Vec<_>>()))
+        .run()
+        .expect_code(0);
+    assert_eq!(finished.summary()["written"], 50);
+    let peak_bytes = finished.peak_bytes;
     assert!(peak_bytes > 100 << 20, "the peak of {peak_bytes} bytes was not measured");
     assert!(peak_bytes <= LIMIT_BYTES, "{peak_bytes} bytes were resident, the limit is {LIMIT_BYTES}");
 }

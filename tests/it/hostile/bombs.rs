@@ -29,8 +29,7 @@ fn faults(bomb: &Bomb, limit_bytes: u64) -> Option<String> {
     // Large enough to be at work for some milliseconds when the bomb is over.
     folders.put("good.png", &fs::read(repository("testdata/photos/coffee.png")).expect("a photo"));
     let started = Instant::now();
-    let (finished, peak_bytes) =
-        folders.run(&[("MEMORY_LIMIT_BYTES", &limit_text), ("CONCURRENCY", "1"), ("FORMAT", "png")]);
+    let finished = folders.run(&[("MEMORY_LIMIT_BYTES", &limit_text), ("CONCURRENCY", "1"), ("FORMAT", "png")]);
     let spent = started.elapsed();
     if finished.code.is_none() || finished.records().len() != 2 {
         return Some(format!("{}: {:?}, {}{}", bomb.name, finished.code, finished.stdout, finished.stderr));
@@ -47,8 +46,8 @@ fn faults(bomb: &Bomb, limit_bytes: u64) -> Option<String> {
     if finished.outcome("good.png").0 != "written" {
         write!(story, " the neighbour is not written;").expect("a String takes everything");
     }
-    if peak_bytes > limit_bytes {
-        write!(story, " {} MB resident ({end});", peak_bytes / 1_000_000).expect("a String takes everything");
+    if finished.peak_bytes > limit_bytes {
+        write!(story, " {} MB resident ({end});", finished.peak_bytes / 1_000_000).expect("a String takes everything");
     }
     if spent > Duration::from_secs(20) {
         write!(story, " {spent:?};").expect("a String takes everything");

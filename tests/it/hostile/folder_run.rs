@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pixpipe_test_support::run::{Finished, TIME_LIMIT, entries};
+use pixpipe_test_support::run::{Finished, TIME_LIMIT, entries, peak_bytes};
 
 /// A store of folders, and the keys of its sources in the order of the batch.
 pub(super) struct FolderRun {
@@ -26,8 +26,8 @@ impl FolderRun {
         self.keys.push(key.to_owned());
     }
 
-    /// Runs the program on all sources. Returns its end, and the peak of its resident memory in bytes.
-    pub(super) fn run(&self, variables: &[(&str, &str)]) -> (Finished, u64) {
+    /// Runs the program on all sources.
+    pub(super) fn run(&self, variables: &[(&str, &str)]) -> Finished {
         let objects: Vec<(&str, &str)> = self.keys.iter().map(|key| ("src", key.as_str())).collect();
         let child = Command::new(env!("CARGO_BIN_EXE_pixpipe"))
             .env_clear()
@@ -66,7 +66,7 @@ impl FolderRun {
 
 /// Waits for a child, and polls the kernel for the high-water mark of its resident memory. Only memory that is taken in
 /// the last millisecond can be missed.
-fn watch(mut child: Child) -> (Finished, u64) {
+fn watch(mut child: Child) -> Finished {
     let started = Instant::now();
     let mut stdout = child.stdout.take().expect("piped");
     let mut stderr = child.stderr.take().expect("piped");
@@ -77,12 +77,9 @@ fn watch(mut child: Child) -> (Finished, u64) {
     };
     let stdout = std::thread::spawn(move || read(&mut stdout));
     let stderr = std::thread::spawn(move || read(&mut stderr));
-    let mut peak_bytes = 0;
+    let mut peak = 0;
     let status = loop {
-        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let mark =
-            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
-        peak_bytes = peak_bytes.max(mark.unwrap_or(0_u64) * 1024);
+        peak = peak.max(peak_bytes(child.id()));
         if let Some(status) = child.try_wait().expect("a child can be waited for") {
             break status;
         }
@@ -92,5 +89,5 @@ fn watch(mut child: Child) -> (Finished, u64) {
         std::thread::sleep(Duration::from_millis(1));
     };
     let [stdout, stderr] = [stdout, stderr].map(|thread| thread.join().expect("a pipe can be read"));
-    (Finished { code: status.code(), stdout, stderr, peak_bytes }, peak_bytes)
+    Finished { code: status.code(), stdout, stderr, peak_bytes: peak }
 }

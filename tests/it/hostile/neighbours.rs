@@ -31,8 +31,7 @@ fn bad_files_leave_their_neighbours_alone_and_nothing_of_themselves() {
     let (start, end) = scans(&baseline)[0];
     put_bad(&mut folders, "half-grey.jpg".to_owned(), "corrupt", &removed(&baseline, start + (end - start) / 2, end));
 
-    let (finished, _) = folders.run(&[("SIZES", "32,16x8"), ("FORMAT", "png")]);
-    let finished = finished.expect_code(1);
+    let finished = folders.run(&[("SIZES", "32,16x8"), ("FORMAT", "png")]).expect_code(1);
     assert_eq!(finished.records().len(), folders.keys.len(), "one line each");
     let mut wrong = Vec::new();
     for (key, reason) in &expected {

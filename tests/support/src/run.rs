@@ -143,9 +143,9 @@ impl Pixpipe {
         let started = Instant::now();
         let mut child = self.command.spawn().expect("the program that cargo has built can be started");
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a child has a process id");
-        let collect = |pipe| OutputStream::collect(pipe, pid);
-        let stdout = child.stdout.take().map_or_else(OutputStream::redirected, collect);
-        let stderr = child.stderr.take().map_or_else(OutputStream::redirected, |pipe| OutputStream::collect(pipe, pid));
+        let id = child.id();
+        let stdout = child.stdout.take().map_or_else(OutputStream::redirected, |pipe| OutputStream::collect(pipe, id));
+        let stderr = child.stderr.take().map_or_else(OutputStream::redirected, |pipe| OutputStream::collect(pipe, id));
         Running { pid, started, stdout, stderr, ended: wait_in_background(child), status: None }
     }
 }
@@ -334,7 +334,7 @@ impl OutputStream {
         Arc::new(Self { received: Mutex::new(Received { ended: true, ..Received::default() }), ..Self::default() })
     }
 
-    fn collect(pipe: impl Read + Send + 'static, pid: Pid) -> Arc<Self> {
+    fn collect(pipe: impl Read + Send + 'static, pid: u32) -> Arc<Self> {
         let stream = Arc::new(Self::default());
         let writer = Arc::clone(&stream);
         std::thread::spawn(move || {
@@ -383,8 +383,8 @@ impl OutputStream {
 }
 
 /// The high-water mark of a process's resident memory; 0 if it has ended.
-fn peak_bytes(pid: Pid) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
+pub fn peak_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let mark = mark.and_then(|mark| mark.split_whitespace().next()?.parse::<u64>().ok());
     mark.unwrap_or(0) * 1024
