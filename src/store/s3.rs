@@ -210,7 +210,12 @@ impl Store for S3Store {
             .checksum_mode(ChecksumMode::Enabled)
             .set_if_none_match(unless.map(|etag| format!("\"{etag}\"")));
         match request.send().await {
-            Ok(output) => Ok(Fetched::new(key, Answer::new(output))),
+            Ok(output) => {
+                let answer = Answer::new(output);
+                // The answer of a store that ignores the condition.
+                let is_known = unless.is_some_and(|etag| !etag.is_empty() && etag == answer.etag);
+                Ok(if is_known { Fetched::NotModified } else { Fetched::new(key, answer) })
+            }
             Err(error) if status(&error) == Some(304) => Ok(Fetched::NotModified),
             Err(error) => Err(refusal(&error, &format!("reading {}", uri(bucket, key)))),
         }

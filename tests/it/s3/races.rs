@@ -136,3 +136,15 @@ fn a_new_output_of_a_source_that_changed_meanwhile_is_made_again() {
     let source = server.object("src", "a.jpg");
     assert_eq!(server.object("dest", "32x32/a.jpg").metadata["source-etag"], source.etag);
 }
+
+#[test]
+fn a_store_that_ignores_the_conditions_of_reads_has_sources_that_are_unchanged() {
+    let server = with_one_photo();
+    server.memory().ignore_read_conditions();
+    let run = || small_run(&server).run().expect_code(0).outcome("a.jpg");
+    assert_eq!(run(), outcome("written", ""));
+    assert_eq!(run(), outcome("skipped", "unchanged"));
+    assert_eq!(writes(&server).len(), 1);
+    let reads = server.requests_of(&Method::GET, "src", "a.jpg");
+    assert_eq!(reads.len(), 3, "a download and a second look; then a look");
+}
