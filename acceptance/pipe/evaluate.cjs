@@ -5,10 +5,10 @@ const lines = require("node:readline").createInterface({ input: process.stdin })
 
 const answer = async (line) => {
   try {
-    const { text, states } = JSON.parse(line);
+    const { text, bindings } = JSON.parse(line);
     const expression = jsonata(text);
     expression.registerFunction("parse", (json) => JSON.parse(json));
-    const value = await expression.evaluate(undefined, { states });
+    const value = await expression.evaluate(undefined, bindings);
     return value === undefined ? { error: "undefined" } : { value };
   } catch (error) {
     return { error: String(error.message || error) };
