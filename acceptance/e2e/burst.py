@@ -71,7 +71,7 @@ class Burst(Flow):
 
     def check_nothing_failed(self):
         for queue in self.queues:
-            left = self.drain(queue)
+            left = self.empty(queue)
             self.expect(not left, f"{len(left)} messages in {queue}, the first: {left[:1]}")
 
     def empty_buckets(self):

@@ -344,7 +344,7 @@ class Flow:
 
     def check_failed_queue(self):
         """Checks that every bad object is in the queue, once, with its reason, and nothing else. Empties the queue."""
-        failed, bodies, unreadable = {}, self.drain("failed_queue"), 0
+        failed, bodies, unreadable = {}, self.empty("failed_queue"), 0
         for body in bodies:
             for record in json.loads(body)["Records"]:
                 if "s3" not in record:
@@ -374,7 +374,7 @@ class Flow:
     def check_other_queues(self):
         """Checks that the other queues are empty, but for the record that is too long if no execution could read it."""
         for queue in self.queues:
-            left = self.drain(queue)
+            left = self.empty(queue)
             if queue == "dlq" and self.stack.direct:
                 self.expect(
                     left == [self.long_record],
@@ -383,7 +383,7 @@ class Flow:
             else:
                 self.expect(not left, f"{len(left)} messages in {queue}, the first: {left[:1]}")
 
-    def drain(self, queue):
+    def empty(self, queue):
         """Empties a queue and returns the bodies of its messages."""
         bodies = []
         while messages := self.sqs.receive_message(QueueUrl=self.queues[queue], MaxNumberOfMessages=10).get("Messages"):

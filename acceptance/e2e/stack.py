@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 NOT_RETURNED = "aws_cloudwatch_metric_alarm"  # ministack forgets most of an alarm
-EMULATED = ("cloudwatch", "ec2", "ecs", "events", "iam", "logs", "s3", "sfn", "sqs", "sts")
+EMULATED = ("cloudwatch", "ec2", "ecs", "events", "iam", "logs", "s3", "scheduler", "sfn", "sqs", "sts")
 
 
 class Stack:

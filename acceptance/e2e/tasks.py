@@ -1,8 +1,8 @@
 """Stand-in for ECS on Fargate: RunTask runs the real image in podman, within the limits of its task definition.
 
-Clusters and task definitions are ministack's. Here are RunTask and DescribeTasks (with the rights of the caller, role
-passing included), the credentials endpoint, and the event on EventBridge when a task has stopped. A `Fault` is an
-accident of a bad day.
+Clusters and task definitions are ministack's. Here are RunTask, DescribeTasks and StopTask (with the rights of the
+caller, role passing included), the credentials endpoint, and the event on EventBridge when a task has stopped. A
+`Fault` is an accident of a bad day, and so is `Kills`.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import api
+from botocore.exceptions import ClientError
 
 OVERRIDES_MAX_CHARACTERS = 8192
 SIGKILLED = 137
@@ -45,6 +46,24 @@ class Fault:
     times: int = 1
     tasks: list = dataclasses.field(default_factory=list)
     """The tasks that it struck, or the answers of RunTask."""
+
+
+@dataclasses.dataclass
+class Kills:
+    """The end of a share of a cluster's tasks, each after it has written the outputs of some records."""
+
+    random: object
+    share: float
+    ways: tuple = ("kill", "spot")
+    """kill: SIGKILL; spot: SIGTERM, two minutes, SIGKILL"""
+    struck: list = dataclasses.field(default_factory=list)
+    """The tasks that were ended."""
+
+    def next(self):
+        """The number of records that a new task may write, and the way it ends then; None for no end."""
+        if self.random.random() >= self.share:
+            return None
+        return self.random.randint(1, 5), self.random.choice(self.ways)
 
 
 class Quota:
@@ -81,7 +100,8 @@ class Ecs:
         self.aws, self.image, self.own_endpoint, self.work = aws, image, own_endpoint, work
         self.client, self.events = aws.client("ecs", emulated=True), aws.client("events")
         self.ec2, self.logs = aws.client("ec2"), aws.client("logs")
-        self.quotas = {}  # by the ARN of the cluster; none by default
+        self.s3 = aws.client("s3")
+        self.quotas, self.kills = {}, {}  # by the ARN of the cluster; none by default
         self.tasks, self.credentials, self.definitions = {}, {}, {}
         self.faults, self.lock = [], threading.Lock()
         self.workers = ThreadPoolExecutor(at_a_time, thread_name_prefix="task")
@@ -92,7 +112,8 @@ class Ecs:
             faults = api.faults("ecs", operation, request)
             if faults:
                 raise Refusal("ClientException", "; ".join(faults))
-            return 200, {"RunTask": self.run_task, "DescribeTasks": self.describe_tasks}[operation](request, access_key)
+            answers = {"RunTask": self.run_task, "DescribeTasks": self.describe_tasks, "StopTask": self.stop_task}
+            return 200, answers[operation](request, access_key)
         except Refusal as refusal:
             return 400, {"__type": refusal.code, "message": str(refusal)}
 
@@ -115,7 +136,8 @@ class Ecs:
         self.check(request, definition, access_key)
         overrides = request["overrides"]["containerOverrides"]
         body = next(e["value"] for o in overrides for e in o["environment"] if e["name"] == "SQS_BODY")
-        fault = self.fault_of(body)
+        text = body + self.batch_of(body)
+        fault = self.fault_of(text)
         if fault and fault.kind == "throttled":
             fault.tasks.append("ThrottlingException")
             raise Refusal("ThrottlingException", "Rate exceeded")
@@ -137,7 +159,7 @@ class Ecs:
                 quota.over += 1
                 reason = "You’ve reached the limit on the number of vCPUs you can run concurrently"
                 return {"tasks": [], "failures": [{"arn": request["cluster"], "reason": reason}]}
-            tasks = [self.new_task(request, definition) for _ in range(request.get("count", 1))]
+            tasks = [self.new_task(request, definition, text) for _ in range(request.get("count", 1))]
             self.tasks |= {task["taskArn"]: task for task in tasks}
         for task in tasks:
             if fault:
@@ -149,6 +171,15 @@ class Ecs:
         for arn in request["tasks"]:
             self.aws.authorize(access_key, "ecs:DescribeTasks", arn, {"ecs:cluster": request["cluster"]}, Refusal)
         return {"tasks": [shown(self.tasks[arn]) for arn in request["tasks"]], "failures": []}
+
+    def stop_task(self, request, access_key):
+        task = self.tasks[request["task"]]
+        self.aws.authorize(
+            access_key, "ecs:StopTask", task["taskArn"], {"ecs:cluster": request["cluster"]}, Refusal
+        )
+        task.update(desiredStatus="STOPPED", stopCode="UserInitiated", stoppedReason=request.get("reason", ""))
+        self.podman("stop", name_of(task))
+        return {"task": shown(task)}
 
     def definition(self, arn):
         """The task definition; its newest revision if none is named."""
@@ -168,10 +199,10 @@ class Ecs:
             raise Refusal("InvalidParameterException", "launchType and capacityProviderStrategy exclude each other")
         for override in request["overrides"]["containerOverrides"]:
             for what in ("cpu", "memory"):
-                if not 0 < override.get(what, 1) <= int(definition[what]):
-                    raise Refusal(
-                        "ClientException", f"{what} of {override[what]} in a task that has {definition[what]}"
-                    )
+                has = int(request["overrides"].get(what, definition[what]))
+                wants = override.get(what, definition["containerDefinitions"][0][what])
+                if not 0 < wants <= has:
+                    raise Refusal("ClientException", f"{what} of {wants} in a task that has {has}")
         (cluster,) = self.client.describe_clusters(clusters=[request["cluster"]])["clusters"]
         for use in request["capacityProviderStrategy"]:
             if use["capacityProvider"] not in cluster["capacityProviders"]:
@@ -199,7 +230,15 @@ class Ecs:
                 access_key, "iam:PassRole", role, {"iam:PassedToService": "ecs-tasks.amazonaws.com"}, Refusal
             )
 
-    def new_task(self, request, definition):
+    def batch_of(self, body):
+        """The text of the batch that SQS_BODY refers to; empty if there is none."""
+        try:
+            bucket, _, key = json.loads(body)["batch"].removeprefix("s3://").partition("/")
+            return self.s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+        except (ValueError, KeyError, TypeError, ClientError):
+            return ""
+
+    def new_task(self, request, definition, text):
         cluster_name = request["cluster"].rsplit("/", 1)[-1]
         arn = f"arn:aws:ecs:{self.aws.region}:{self.aws.account}:task/{cluster_name}/{uuid.uuid4().hex}"
         return {
@@ -207,13 +246,14 @@ class Ecs:
             "clusterArn": request["cluster"],
             "taskDefinitionArn": definition["taskDefinitionArn"],
             "overrides": request["overrides"],
+            "text": text,
             "network": request["networkConfiguration"]["awsvpcConfiguration"],
             "launchType": "FARGATE",
             "lastStatus": "PROVISIONING",
             "desiredStatus": "RUNNING",
             "capacityProviderName": request["capacityProviderStrategy"][0]["capacityProvider"],
-            "cpu": definition["cpu"],
-            "memory": definition["memory"],
+            "cpu": request["overrides"].get("cpu", definition["cpu"]),
+            "memory": request["overrides"].get("memory", definition["memory"]),
             "group": f"family:{definition['family']}",
             "createdAt": now(),
             "version": 1,
@@ -290,7 +330,9 @@ class Ecs:
         (override,) = task["overrides"]["containerOverrides"]
         kind = fault.kind if fault else None
         in_its_midst = kind in ("killed", "spot", "spot without notice")
-        task["lastStatus"], name = "RUNNING", NAME_PREFIX + task["taskArn"].rsplit("/", 1)[-1]
+        task["lastStatus"], name = "RUNNING", name_of(task)
+        kills = self.kills.get(task["clusterArn"])
+        end = kills.next() if kills and not fault else None
         environment = {e["name"]: e["value"] for e in container["environment"] + override["environment"]}
         source = (fault.bucket, fault.key) if in_its_midst else None
         token = self.give_credentials(definition["taskRoleArn"], task["taskArn"])
@@ -304,7 +346,7 @@ class Ecs:
             "run",
             "--rm",
             f"--name={name}",
-            *limits(container),
+            *limits({**container, **override}),
             memory,
             "--pull=never",
             "--network=host",
@@ -320,16 +362,33 @@ class Ecs:
         if source:
             self.aws.wait_until_held(*source, process)
             self.podman(*(["stop"] if kind == "spot" else ["kill", "--signal=KILL"]), name, check=True)
-        task["log"], task["error_log"] = process.communicate()
+        begun, ended = self.end_after(process, name, *end) if end else ("", None)
+        rest, task["error_log"] = process.communicate()
+        task["log"] = begun + rest
         exit_code = process.returncode
         # Nobody else has sent SIGKILL, so it was the kernel.
         short_of_memory = kind == "memory" and exit_code == SIGKILLED
         reason = {"reason": "OutOfMemoryError: Container killed due to memory usage"} if short_of_memory else {}
         task["containers"][0].update(exitCode=exit_code, **reason)
-        if kind in ("spot", "spot without notice"):
+        if ended:
+            kills.struck.append(task)
+        if task["desiredStatus"] == "STOPPED":
+            return  # StopTask said why
+        if kind in ("spot", "spot without notice") or ended == "spot":
             task.update(stopCode="SpotInterruption", stoppedReason="Your Spot Task was interrupted.")
         else:
             task.update(stopCode="EssentialContainerExited", stoppedReason="Essential container in task exited")
+
+    def end_after(self, process, name, records, way):
+        """Ends a task when it has written so many records. What it has said by then, and the way if it came so far."""
+        said = ""
+        for line in process.stdout:
+            said += line
+            records -= '"status":"written"' in line
+            if records == 0:
+                self.podman(*(["stop"] if way == "spot" else ["kill", "--signal=KILL"]), name)
+                return said, way
+        return said, None
 
     def give_credentials(self, role_arn, task_arn):
         """A token for the credentials endpoint."""
@@ -351,7 +410,12 @@ def limits(container):
 
 def shown(task):
     """A task as the API shows it, without the members of this stand-in."""
-    return {k: v for k, v in task.items() if k not in ("log", "error_log", "network")}
+    return {k: v for k, v in task.items() if k not in ("log", "error_log", "network", "text")}
+
+
+def name_of(task):
+    """The name of a task's container."""
+    return NAME_PREFIX + task["taskArn"].rsplit("/", 1)[-1]
 
 
 def now():
