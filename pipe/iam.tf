@@ -62,6 +62,14 @@ locals {
     Resource  = [var.queue_kms_key_arn]
     Condition = { StringEquals = { "kms:ViaService" = ["sqs.${local.region}.amazonaws.com"] } }
   }]
+
+  work_key_statements = var.work_kms_key_arn == null ? [] : [{
+    Sid       = "UseTheKeyOfTheWorkBucket"
+    Effect    = "Allow"
+    Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+    Resource  = [var.work_kms_key_arn]
+    Condition = { StringEquals = { "kms:ViaService" = ["s3.${local.region}.amazonaws.com"] } }
+  }]
 }
 
 # --- the task ---
@@ -97,10 +105,12 @@ resource "aws_iam_role_policy" "task" {
         {
           # Without it, S3 answers 403 instead of 404 for an object that does not exist, and the task could not tell
           # "no output yet" or "the source is gone" from a missing permission.
-          Sid      = "TellMissingFromForbidden"
-          Effect   = "Allow"
-          Action   = ["s3:ListBucket"]
-          Resource = distinct([local.source_bucket_arn, local.destination_bucket_arn])
+          Sid    = "TellMissingFromForbidden"
+          Effect = "Allow"
+          Action = ["s3:ListBucket"]
+          Resource = distinct(concat(
+            [local.source_bucket_arn, local.destination_bucket_arn], local.works ? [local.work_bucket_arn] : [],
+          ))
         },
         {
           Sid      = "HandBack"
@@ -109,7 +119,22 @@ resource "aws_iam_role_policy" "task" {
           Resource = [aws_sqs_queue.source.arn, aws_sqs_queue.failed.arn]
         },
       ],
+      [for statement in [
+        {
+          Sid      = "ReadItsBatch"
+          Effect   = "Allow"
+          Action   = ["s3:GetObject"]
+          Resource = [for folder in ["batches", "runs", "handed-over"] : "${local.work_bucket_arn}/${folder}/*"]
+        },
+        {
+          Sid      = "WriteItsReport"
+          Effect   = "Allow"
+          Action   = ["s3:PutObject"]
+          Resource = ["${local.work_bucket_arn}/reports/*"]
+        },
+      ] : statement if local.works],
       local.queue_key_send_statements,
+      local.work_key_statements,
       var.source_kms_key_arn == null ? [] : [{
         Sid       = "DecryptTheSource"
         Effect    = "Allow"

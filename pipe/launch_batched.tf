@@ -1,15 +1,15 @@
-# The batched launcher: the pipe hands batches to a state machine, which splits each into tasks and runs them.
+# The batched launcher: the pipe hands batches to a state machine, which runs a task for each.
 
 locals {
   batch_definition = {
-    Comment       = "Splits a batch of S3 events into tasks whose overrides fit, runs them, and sends failed records on"
+    Comment       = "Runs a task for a batch of S3 events, and sends the records on if it fails"
     QueryLanguage = "JSONata"
     StartAt       = "Tasks"
     States = {
       Tasks = {
         Type    = "Map"
-        Comment = "One iteration per task"
-        Items   = local.jsonata.tasks
+        Comment = "One iteration per task: one for new records, one for those that were tried before"
+        Items   = local.jsonata.batches
         ItemProcessor = {
           ProcessorConfig = { Mode = "INLINE" }
           StartAt         = "Decide"
@@ -101,7 +101,7 @@ resource "aws_iam_role_policy" "state_machine" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = concat(local.launch_statements, local.run_statements, [{
+    Statement = concat(local.launch_statements, local.run_statements, local.work_statements.runs, [{
       Sid      = "RunUnreadableBatchesOneByOne"
       Effect   = "Allow"
       Action   = ["states:StartExecution"]

@@ -21,6 +21,9 @@ locals {
   spot_attempts            = coalesce(var.spot_attempts, 3)
   direct_capacity_provider = coalesce(var.direct_capacity_provider, "FARGATE")
 
+  # Batches that do not fit into the overrides of a task lie in the work bucket.
+  works = !local.direct
+
   source_bucket_arn      = "arn:${local.partition}:s3:::${var.source_bucket}"
   destination_bucket_arn = "arn:${local.partition}:s3:::${var.destination_bucket}"
 

@@ -43,6 +43,11 @@ output "redrive_dlq_url" {
   value       = one(aws_sqs_queue.redrive_dlq[*].url)
 }
 
+output "work_bucket" {
+  description = "Name of the bucket of long batches, of those that were handed over, and of reports; null if direct."
+  value       = local.works ? local.work_bucket : null
+}
+
 output "cluster_arn" {
   description = "ARN of the ECS cluster that the tasks run in."
   value       = local.cluster_arn

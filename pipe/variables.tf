@@ -187,8 +187,8 @@ variable "launcher" {
 
 variable "batch_size" {
   description = <<-EOT
-    Maximum number of messages per launch, 2 to 50; null: 50. Only for the launcher "batched". A usual batch of 50 fits
-    into one task; longer records are split into several.
+    Maximum number of messages per launch, 2 to 50; null: 50. Only for the launcher "batched". A batch is one task; if
+    it does not fit into the overrides of a task, the task gets its address in the work bucket.
   EOT
   type        = number
   default     = null
@@ -235,6 +235,39 @@ variable "batch_window_seconds" {
   validation {
     condition     = var.batch_window_seconds == null || var.launcher == "batched"
     error_message = "batch_window_seconds: is only for the launcher \"batched\"; remove it."
+  }
+}
+
+variable "work_bucket" {
+  description = <<-EOT
+    Name of an existing bucket, in this account and region, for batches that are too long for the overrides of a task,
+    and for reports; null creates one. Let it expire runs/, handed-over/ and reports/ after 30 days, and never batches/.
+    Not for the launcher "direct".
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    condition = (
+      var.work_bucket == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.work_bucket))
+    )
+    error_message = <<-EOT
+      work_bucket: must be null or the name of a bucket (3 to 63 lower-case letters, digits, dots, hyphens), not its ARN
+      or URL.
+    EOT
+  }
+
+  validation {
+    condition     = !contains([var.source_bucket, var.destination_bucket], coalesce(var.work_bucket, "-"))
+    error_message = <<-EOT
+      work_bucket: must be neither source_bucket, whose objects start tasks, nor destination_bucket. Use another one, or
+      null.
+    EOT
+  }
+
+  validation {
+    condition     = var.work_bucket == null || var.launcher != "direct"
+    error_message = "work_bucket: is not for the launcher \"direct\"; remove it."
   }
 }
 
@@ -686,6 +719,28 @@ variable "queue_kms_key_arn" {
       can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.queue_kms_key_arn))
     )
     error_message = "queue_kms_key_arn: must be the ARN of a key (arn:aws:kms:region:account:key/id), not an alias."
+  }
+}
+
+variable "work_kms_key_arn" {
+  description = <<-EOT
+    KMS key of the work bucket, which a bucket that this module creates uses for every object; null for S3's own
+    encryption. Tasks and state machines may use it, through S3 only. Not for the launcher "direct".
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    condition = (
+      var.work_kms_key_arn == null ||
+      can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.work_kms_key_arn))
+    )
+    error_message = "work_kms_key_arn: must be the ARN of a key (arn:aws:kms:region:account:key/id), not an alias."
+  }
+
+  validation {
+    condition     = var.work_kms_key_arn == null || var.launcher != "direct"
+    error_message = "work_kms_key_arn: is not for the launcher \"direct\"; remove it."
   }
 }
 

@@ -9,7 +9,7 @@ import urllib.parse
 
 import api
 import asl
-from executions import Services
+from services import Services
 from world import SOURCE_QUEUE_URL
 
 RECEIVE_MAX_MESSAGES = 10
@@ -19,6 +19,12 @@ EPOCH = 1_767_312_000.0  # LastModified of every object, as a listing in an Item
 def shape(value):
     """A value of a state machine's request as its API takes it: the optimised integrations take JSON as text, too."""
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def address(text):
+    """Bucket and key of s3://bucket/key; the key is raw."""
+    bucket, _, key = text.removeprefix("s3://").partition("/")
+    return bucket, key
 
 
 class Account(Services):
@@ -49,6 +55,23 @@ class Account(Services):
     def asked(service, operation, parameters):
         found = api.faults(service, operation, parameters)
         assert not found, found
+
+    # --- ECS: tasks that read stored batches, and report
+
+    def read(self, body):
+        reference = json.loads(body)
+        if not isinstance(reference, dict) or "batch" not in reference:
+            return body
+        batch = json.loads(self.object(*address(reference["batch"])))
+        return json.dumps({**batch, **{name: reference[name] for name in reference if name == "pixpipe"}})
+
+    def report(self, body):
+        reference = json.loads(body)
+        if isinstance(reference, dict) and "report" in reference:
+            bucket, key = address(reference["report"])
+            self.objects(bucket)[key] = b"lines"
+            written = str(len(json.loads(self.read(body))["Records"]))
+            self.metadata[bucket, key] = {"written": written, "skipped": "0", "failed": "0", "handed-back": "0"}
 
     # --- S3
 

@@ -196,6 +196,74 @@ def register_task_definition(stack):
     }
 
 
+def bucket_requests(stack):
+    """Those that create and configure the work bucket."""
+    for address, bucket in stack.of_type("aws_s3_bucket").items():
+        yield address, "s3", "CreateBucket", {"Bucket": bucket["bucket"]}
+    for address, block in stack.of_type("aws_s3_bucket_public_access_block").items():
+        yield (
+            address,
+            "s3",
+            "PutPublicAccessBlock",
+            {
+                "Bucket": block["bucket"],
+                "PublicAccessBlockConfiguration": {
+                    "BlockPublicAcls": block["block_public_acls"],
+                    "IgnorePublicAcls": block["ignore_public_acls"],
+                    "BlockPublicPolicy": block["block_public_policy"],
+                    "RestrictPublicBuckets": block["restrict_public_buckets"],
+                },
+            },
+        )
+    for address, controls in stack.of_type("aws_s3_bucket_ownership_controls").items():
+        rules = [{"ObjectOwnership": rule["object_ownership"]} for rule in controls["rule"]]
+        yield (
+            address,
+            "s3",
+            "PutBucketOwnershipControls",
+            {"Bucket": controls["bucket"], "OwnershipControls": {"Rules": rules}},
+        )
+    for address, encryption in stack.of_type("aws_s3_bucket_server_side_encryption_configuration").items():
+        rules = [
+            {
+                "BucketKeyEnabled": rule["bucket_key_enabled"],
+                "ApplyServerSideEncryptionByDefault": present(
+                    SSEAlgorithm=default["sse_algorithm"], KMSMasterKeyID=default["kms_master_key_id"] or None
+                ),
+            }
+            for rule in encryption["rule"]
+            for default in rule["apply_server_side_encryption_by_default"]
+        ]
+        yield (
+            address,
+            "s3",
+            "PutBucketEncryption",
+            {"Bucket": encryption["bucket"], "ServerSideEncryptionConfiguration": {"Rules": rules}},
+        )
+    for address, lifecycle in stack.of_type("aws_s3_bucket_lifecycle_configuration").items():
+        rules = [
+            present(
+                ID=rule["id"],
+                Status=rule["status"],
+                Filter=present(Prefix=rule["filter"][0]["prefix"] or None),
+                Expiration=only([{"Days": whole(one["days"])} for one in rule["expiration"]]),
+                AbortIncompleteMultipartUpload=only([
+                    {"DaysAfterInitiation": whole(one["days_after_initiation"])}
+                    for one in rule["abort_incomplete_multipart_upload"]
+                ]),
+            )
+            for rule in lifecycle["rule"]
+        ]
+        yield (
+            address,
+            "s3",
+            "PutBucketLifecycleConfiguration",
+            {"Bucket": lifecycle["bucket"], "LifecycleConfiguration": {"Rules": rules}},
+        )
+    for address, policy in stack.of_type("aws_s3_bucket_policy").items():
+        yield address, "s3", "PutBucketPolicy", {"Bucket": policy["bucket"], "Policy": policy["policy"]}
+
+
 def all_requests(stack):
     """(label, service, operation, parameters) of every request with which the stack creates something."""
     yield "pipe", "pipes", "CreatePipe", create_pipe(stack)
@@ -278,6 +346,7 @@ def all_requests(stack):
                 ),
             },
         )
+    yield from bucket_requests(stack)
     for address, queue in stack.of_type("aws_sqs_queue").items():
         yield (
             address,

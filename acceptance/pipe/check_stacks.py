@@ -9,10 +9,10 @@ import inspect
 import sys
 import traceback
 
-from checks import alarms, batches, bursts, engine, events, machines, queues, redrive, requests, roles
+from checks import alarms, batches, bursts, engine, events, machines, queues, redrive, requests, roles, work
 from world import Absent, World
 
-CONCERNS = (engine, requests, roles, queues, events, batches, redrive, machines, alarms, bursts)
+CONCERNS = (engine, requests, roles, queues, work, events, batches, redrive, machines, alarms, bursts)
 
 
 def checks_of(module):

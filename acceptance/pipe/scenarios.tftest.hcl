@@ -38,9 +38,10 @@ run "batched" {
   command = apply
 
   variables {
-    batch_size      = 50
-    source_prefix   = "raw/"
-    source_suffixes = [".jpg"]
+    batch_size       = 50
+    source_prefix    = "raw/"
+    source_suffixes  = [".jpg"]
+    work_kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/work"
   }
 }
 
@@ -53,6 +54,8 @@ run "batched_s3" {
     source_prefix     = "raw/größe +1/"
     source_suffixes   = [".jpg", ".png"]
     queue_kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/queues"
+    work_bucket       = "given-work"
+    work_kms_key_arn  = "arn:aws:kms:eu-west-1:123456789012:key/work"
     assign_public_ip  = true
   }
 }

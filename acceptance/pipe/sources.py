@@ -23,7 +23,10 @@ MAX_COLUMNS = 120
 # Variables whose validations look at each other: one bad value at a time.
 LINKED = [
     {"source_bucket", "destination_bucket", "source_prefix", "destination_prefix"},
-    {"launcher", "batch_size", "batch_window_seconds", "spot_attempts", "direct_capacity_provider"},
+    {
+        "launcher", "batch_size", "batch_window_seconds", "spot_attempts", "direct_capacity_provider", "work_bucket",
+        "work_kms_key_arn", "source_bucket", "destination_bucket",
+    },
     {"event_source", "source_suffixes"},
     {"task_cpu_units", "task_memory_mib"},
 ]
@@ -34,6 +37,7 @@ BOUNDS = {
     "image": (["a:" + "t" * 128], ["a:" + "t" * 129]),
     "source_bucket": (["abc", "b" * 63], ["ab", "b" * 64]),
     "destination_bucket": (["abd", "c" * 63], ["ab", "c" * 64]),
+    "work_bucket": (["abe", "d" * 63], ["ab", "d" * 64]),
     "source_prefix": (["p" * 512, "größe+1 /"], ["p" * 513]),
     "destination_prefix": (["q" * 512, "é" * 150], ["q" * 513, "é" * 512]),
     "source_suffixes": ([["s" * 64], [f".{i:02}" for i in range(20)]], [["s" * 65], [f".{i:02}" for i in range(21)]]),

@@ -357,7 +357,7 @@ run "defaults_are_the_contracts" {
   }
 }
 
-run "the_task_may_do_four_things" {
+run "the_task_may_do_six_things" {
   command = apply
 
   assert {
@@ -373,7 +373,7 @@ run "the_task_may_do_four_things" {
         Sid      = "TellMissingFromForbidden"
         Effect   = "Allow"
         Action   = ["s3:ListBucket"]
-        Resource = ["arn:aws:s3:::photos-in", "arn:aws:s3:::photos-out"]
+        Resource = [for name in ["photos-in", "photos-out", "pp-work-123456789012-euwest1"] : "arn:aws:s3:::${name}"]
       },
       {
         Sid      = "HandBack"
@@ -381,8 +381,22 @@ run "the_task_may_do_four_things" {
         Action   = ["sqs:SendMessage"]
         Resource = [for name in ["source", "failed"] : "arn:aws:sqs:eu-west-1:123456789012:pp-${name}"]
       },
+      {
+        Sid    = "ReadItsBatch"
+        Effect = "Allow"
+        Action = ["s3:GetObject"]
+        Resource = [
+          for folder in ["batches", "runs", "handed-over"] : "arn:aws:s3:::pp-work-123456789012-euwest1/${folder}/*"
+        ]
+      },
+      {
+        Sid      = "WriteItsReport"
+        Effect   = "Allow"
+        Action   = ["s3:PutObject"]
+        Resource = ["arn:aws:s3:::pp-work-123456789012-euwest1/reports/*"]
+      },
     ]
-    error_message = "the task may use only the source, the destination prefix and the two queues"
+    error_message = "the task may use only the source, the destination prefix, the two queues and its batch"
   }
   assert {
     condition = (

@@ -122,10 +122,11 @@ run "the_state_machine_may_pass_exactly_two_roles" {
     condition = (
       [for s in jsondecode(aws_iam_role_policy.state_machine[0].policy).Statement : s.Sid] == [
         "RunTasksOfThisFamily", "TagTheTasksItRuns", "GiveTheTaskItsTwoRoles",
-        "WatchAndStopThem", "HearOfTheirEnd", "PutBackAndHandOver", "RunUnreadableBatchesOneByOne",
+        "WatchAndStopThem", "HearOfTheirEnd", "PutBackAndHandOver", "StoreCopyAndClearBatches", "KeepBatchesThatFailed",
+        "ReadTheCountsOfReports", "RunUnreadableBatchesOneByOne",
       ]
     )
-    error_message = "the policy must have exactly these seven statements"
+    error_message = "the policy must have exactly these ten statements"
   }
   assert {
     condition = (

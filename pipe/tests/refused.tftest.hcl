@@ -512,3 +512,54 @@ run "a_tag_of_awss_is_refused" {
   expect_failures = [var.tags]
 }
 
+run "a_work_bucket_by_its_arn_is_refused" {
+  command = plan
+
+  variables {
+    work_bucket = "arn:aws:s3:::work"
+  }
+
+  expect_failures = [var.work_bucket]
+}
+
+run "the_source_as_work_bucket_is_refused" {
+  command = plan
+
+  variables {
+    work_bucket = "photos-in"
+  }
+
+  expect_failures = [var.work_bucket]
+}
+
+run "a_work_bucket_for_direct_tasks_is_refused" {
+  command = plan
+
+  variables {
+    launcher    = "direct"
+    work_bucket = "work"
+  }
+
+  expect_failures = [var.work_bucket]
+}
+
+run "an_alias_for_the_work_buckets_key_is_refused" {
+  command = plan
+
+  variables {
+    work_kms_key_arn = "alias/work"
+  }
+
+  expect_failures = [var.work_kms_key_arn]
+}
+
+run "a_key_of_a_work_bucket_for_direct_tasks_is_refused" {
+  command = plan
+
+  variables {
+    launcher         = "direct"
+    work_kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/work"
+  }
+
+  expect_failures = [var.work_kms_key_arn]
+}

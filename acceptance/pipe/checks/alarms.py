@@ -4,7 +4,7 @@ import json
 import re
 
 import api
-from world import arn
+from world import WORK_BUCKET, arn
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:oncall"
 DESTINATION = "s3://photos-out/train/"
@@ -239,6 +239,7 @@ def outputs_are_the_table(world):
             "failed_queue_url": sqs + "pp-failed",
             "failed_queue_arn": arn("sqs", "pp-failed"),
             "redrive_dlq_url": sqs + "pp-redrive-dlq" if direct else None,
+            "work_bucket": None if direct else "given-work" if stack.name == "batched_s3" else WORK_BUCKET,
             "cluster_arn": arn("ecs", f"cluster/{cluster}"),
             "task_definition_arn": arn("ecs", "task-definition/pp"),
             "task_role_arn": role + "task",

@@ -1,4 +1,4 @@
-"""Batches: split into tasks that fit, every record exactly once, waiting for room, and failed records handed over."""
+"""Batches: one task each, inline or by address, every record exactly once; waiting for room; handing over."""
 
 import json
 import random
@@ -8,9 +8,10 @@ import asl
 import botocore.session
 import patterns
 import samples
-from executions import (
-    OVERRIDES_MAX_CHARACTERS, RESERVE_CHARACTERS, Services, counted, keys, objects, run_batch, task_failed,
-)  # fmt: skip
+from account import Account, address
+from executions import counted, keys, objects, run_batch, task_failed
+from services import OVERRIDES_MAX_CHARACTERS, RESERVE_CHARACTERS
+from world import WORK_BUCKET
 
 SHAPES = {
     "notification": samples.notification,
@@ -20,7 +21,6 @@ SHAPES = {
 }
 ALPHABET = "ab/. +%&=?\"\\'<>{}[]é写🦊\x01\n\u2028"
 DAY_SECONDS = 24 * 3600
-HISTORY_MAX_EVENTS = 25_000
 
 NO_CAPACITY = json.dumps([{"Arn": samples.CLUSTER, "Reason": "Capacity is unavailable at this time."}])
 QUOTA = json.dumps([{"Reason": "You’ve reached the limit on the number of vCPUs you can run concurrently"}])
@@ -28,9 +28,11 @@ QUOTA = json.dumps([{"Reason": "You’ve reached the limit on the number of vCPU
 ENDS = {
     "interrupted": task_failed(137, "Your Spot Task was interrupted.", "SpotInterruption"),
     "killed": task_failed(137, "OutOfMemory"),
-    "not handed back": task_failed(75),
+    "left undone": task_failed(75),
     "timed out": asl.StatesError("States.Timeout", ""),
 }
+# How often each of them counts: after 75 the task has ended by itself, and no record is under suspicion.
+COUNTS = {label: 0 if label == "left undone" else 1 for label in ENDS}
 # Launches after which nothing ran: the errors of RunTask in AWS's model, and those that were seen in the field.
 REFUSALS = {
     "no capacity": asl.StatesError("AmazonECS.Unknown", NO_CAPACITY),
@@ -82,20 +84,96 @@ def mixed_batches_lose_and_double_nothing(world):
             assert objects(services.bodies()) == objects(bodies), f"{engine.name}, batch {number}"
 
 
-def tasks_are_filled_to_the_limit_and_no_further(world):
-    """50 keys of one length, for lengths of all kinds: each task but the last holds as much as fits."""
-    full = OVERRIDES_MAX_CHARACTERS - RESERVE_CHARACTERS - 64
+def a_batch_is_one_task_inline_if_it_fits_and_else_by_address(world):
+    """50 keys of one length, for lengths of all kinds around the limit."""
+    limit = OVERRIDES_MAX_CHARACTERS - RESERVE_CHARACTERS - 64  # the number of attempts, as a retry writes it
     for engine in world.engines:
-        for length in (20, 60, 75, 80, 85, 100, 150, 300, 700, 1000):
-            notifications = [samples.notification(f"raw/{i:02}" + "x" * (length - 6)) for i in range(50)]
-            services, _ = run_batch(world, notifications, engine)
-            tasks = [json.loads(body)["Records"] for body in services.bodies()]
-            assert objects(tasks) == objects(notifications)
-            for records, following in zip(tasks, tasks[1:]):
-                more = samples.overrides_length(
-                    json.dumps({"Records": records + following[:1]}, separators=(",", ":"))
-                )
-                assert more > full, f"{engine.name}: keys of {length}: room for one more record ({more})"
+        for length in (20, 60, *range(70, 90), 150, 1000):
+            for shape in (samples.notification, samples.eventbridge):
+                bodies = [shape(f"raw/{i:02}" + "x" * (length - 6)) for i in range(50)]
+                services, execution = run_batch(world, bodies, engine)
+                (task,), (given,) = services.bodies(), services.given()
+                assert objects([task]) == objects(bodies), f"{engine.name}: keys of {length}"
+                inline = samples.overrides_length(task) <= limit
+                assert (given == task) == inline, f"{engine.name}: keys of {length}: {given[:200]}"
+                stored = [] if inline else ["Store", "RunStored", "Finished", "Clear"]
+                assert execution.entered == ["Tasks", "Decide", *(stored or ["Run"])], execution.entered
+                if not inline:
+                    assert json.loads(given) == {"batch": f"s3://{WORK_BUCKET}/runs/run/new.json"}, given
+                assert services.buckets == {WORK_BUCKET: {}}, "a batch that is done stays in the bucket"
+
+
+def a_stored_batch_says_how_often_its_task_died_and_not_how_often_it_left_work_undone(world):
+    """Records of a task that died run alone; those of one that ended by itself, in time, are no suspects."""
+    bodies = [samples.notification("raw/" + "x" * 900 + f"{i}.jpg") for i in range(20)]
+    ends = [ENDS["killed"], ENDS["left undone"], REFUSALS["no capacity"], ENDS["interrupted"]]
+    for engine in world.engines:
+        services, _ = run_batch(world, bodies, engine, lambda body, nth: dict(enumerate(ends, 1)).get(nth))
+        told = [json.loads(given).get("pixpipe", {}).get("attempts", 0) for given in services.given()]
+        assert told == [0, 1, 1, 1, 2], told
+        for body, tried in zip(services.bodies(), told, strict=True):
+            assert objects([body]) == counted(objects(bodies), tried), body
+
+
+LONG_BODIES = [samples.eventbridge("raw/" + "é" * 400 + f"{i}.jpg") for i in range(12)]
+
+
+def a_stored_batch_that_no_launch_saves_is_handed_over_by_its_address(world):
+    pipe = patterns.Pipe(api.create_pipe(world.stacks["batched"]))
+    for engine in world.engines:
+        for label, attempts in (("killed", 4), ("left undone", 0)):
+            services, _ = run_batch(world, LONG_BODIES, engine, lambda body, nth, end=ENDS[label]: end)
+            (text,) = services.failed()
+            told = json.loads(text)
+            assert told["batch"] == f"s3://{WORK_BUCKET}/handed-over/runs/run/new.json", text
+            assert told["pixpipe"]["attempts"] == attempts and told["pixpipe"]["reason"] == "interrupted", text
+            assert told["pixpipe"]["cause"].startswith("States.TaskFailed"), text
+            ((key, batch),) = services.buckets[WORK_BUCKET].items()
+            assert ("", key) == ("", address(told["batch"])[1]), "the batch is elsewhere"
+            assert objects([batch.decode()]) == objects(LONG_BODIES)
+            assert pipe.takes(text), "the filter would drop a batch that is moved back"
+            again, _ = run_batch(world, [told], engine, stored=services.buckets[WORK_BUCKET])
+            assert json.loads(again.bodies()[0])["Records"] == [told], again.bodies()
+            assert again.providers() == [FARGATE if attempts else SPOT]
+            failed, _ = run_batch(world, [told], engine, lambda body, nth: ENDS["killed"])
+            (text,) = failed.failed()
+            assert json.loads(text)["batch"] == told["batch"], text
+            assert json.loads(text)["pixpipe"]["attempts"] == attempts + 4, text
+
+
+def an_execution_of_any_name_copies_the_right_batch(world):
+    """Names of executions that are started by hand: no slash, but what a URL means otherwise."""
+    definition = world.stacks["batched"].definition("batch")
+    pipe = patterns.Pipe(api.create_pipe(world.stacks["batched"]))
+    given = pipe.hands_over([json.dumps(body) for body in LONG_BODIES])
+    for engine in world.engines:
+        for name in ("a+b", "größe 1=2@3", "100'(!)"):
+            services = Account(engine, lambda body, nth: task_failed(78))
+            services.buckets[WORK_BUCKET] = {}
+            asl.Execution(definition, engine, services, name).run(given)
+            assert list(services.buckets[WORK_BUCKET]) == [f"handed-over/runs/{name}/new.json"]
+
+
+def what_s3_refuses_is_tried_again_and_never_loses_the_batch(world):
+    """A batch that cannot be stored or copied stays in the input of an execution that fails; deleting may fail."""
+    refused = asl.StatesError("S3.SdkClientException", "")
+
+    def refuses(times):
+        left = [refused] * times
+        return lambda arguments: (_ for _ in ()).throw(left.pop()) if left else None
+
+    for engine in world.engines:
+        for call in ("putObject", "copyObject", "deleteObject"):
+            for times, fails in ((3, False), (100, call != "deleteObject")):
+                faults = {f"aws-sdk:s3:{call}": refuses(times)}
+                end = task_failed(78) if call == "copyObject" else None
+                try:
+                    services, _ = run_batch(world, LONG_BODIES, engine, lambda body, nth, end=end: end, faults=faults)
+                except asl.StatesError as error:
+                    assert fails and error.name == refused.name, f"{call}: {error}"
+                    continue
+                assert not fails, f"{call}: the execution succeeded"
+                assert bool(services.failed()) == bool(end) and len(services.tasks) == 1, call
 
 
 def a_usual_batch_of_fifty_is_one_task(world):
@@ -122,10 +200,11 @@ def records_that_create_nothing_are_left_out_of_a_merged_notification(world):
 
 
 def attempts_are_carried_also_from_an_envelope(world):
+    by_address = {"Records": [{"batch": "s3://lists/1.json", "pixpipe": {"attempts": 1}}], "pixpipe": {"attempts": 1}}
     enveloped = {**samples.notification("raw/a.jpg"), "pixpipe": {"attempts": 2}}
     nested = {**samples.handed_back("raw/a.jpg", 1), "pixpipe": {"attempts": "1"}}
     for engine in world.engines:
-        for body in (samples.handed_back("raw/a.jpg", 2), enveloped, nested):
+        for body in (samples.handed_back("raw/a.jpg", 2), enveloped, nested, by_address):
             services, _ = run_batch(world, [body], engine)
             assert json.loads(services.bodies()[0])["Records"][0]["pixpipe"]["attempts"] == 2, body
 
@@ -144,16 +223,13 @@ def records_that_were_tried_go_to_fargate_and_their_neighbours_to_spot(world):
         assert services.providers() == [FARGATE] * 4, services.providers()
 
 
-def a_record_that_cannot_fit_goes_to_the_failed_queue_and_its_neighbours_run(world):
+def a_record_of_any_length_runs_with_its_neighbours(world):
     """No key of S3 is that long; another sender's may be."""
-    too_long = "raw/" + "é" * 2500
-    bodies = [samples.notification(key) for key in ("raw/a.jpg", too_long, "raw/b.jpg")]
+    bodies = [samples.notification(key) for key in ("raw/a.jpg", "raw/" + "é" * 2500, "raw/b.jpg")]
     for engine in world.engines:
         services, _ = run_batch(world, bodies, engine)
-        assert keys(services.bodies()) == ["raw/a.jpg", "raw/b.jpg"]
-        assert keys(services.failed()) == [too_long]
-        told = json.loads(services.failed()[0])["Records"][0]["pixpipe"]
-        assert "longer" in told["cause"] and told["attempts"] == 0, told
+        assert objects(services.bodies()) == objects(bodies) and len(services.tasks) == 1
+        assert not services.sent
 
 
 def a_record_that_cannot_be_read_never_takes_its_batch_with_it(world):
@@ -198,15 +274,14 @@ def what_was_handed_over_passes_the_filter_when_it_is_moved_back(world):
     """Texts, arrays and entries too, that nobody could read."""
     pipe = patterns.Pipe(api.create_pipe(world.stacks["batched"]))
     definition = world.stacks["batched"].definition("batch")
-    long_text = "x" * 9000
     for engine in world.engines:
-        services = Services()
-        given = [{"messageId": "1", "body": body} for body in (long_text, {"hello": long_text}, [long_text, long_text])]
+        services = Account(engine, lambda body, nth: task_failed(78))
+        given = [{"messageId": "1", "body": body} for body in ("a text", {"hello": "a text"}, ["a text", "a text"])]
         asl.Execution(definition, engine, services).run(given)
-        assert len(services.failed()) == 4 and not services.tasks
+        assert len(services.failed()) == 4 and len(services.tasks) == 1
         for text in services.failed():
             (record,) = json.loads(text)["Records"]
-            assert record["pixpipe"]["reason"] == "invalid-entry" and long_text in json.dumps(record), text[:99]
+            assert record["pixpipe"]["reason"] == "invalid-entry" and "a text" in json.dumps(record), text[:99]
             assert pipe.takes(text), text[:99]
 
 
@@ -239,7 +314,8 @@ def each_launch_says_how_often_its_task_ran_and_ended_badly(world):
             # Refused launches in between change nothing.
             ends = [error, refused, error, refused, refused, error]
             services, _ = run_batch(world, BODIES, engine, lambda body, nth: dict(enumerate(ends, 1)).get(nth))
-            for body, tried in zip(services.bodies(), [0, 1, 1, 2, 2, 2, 3], strict=True):
+            for body, ran in zip(services.bodies(), [0, 1, 1, 2, 2, 2, 3], strict=True):
+                tried = ran * COUNTS[label]
                 assert objects([body]) == counted(objects(BODIES), tried), f"{label}: {tried}: {body}"
                 assert samples.overrides_length(body) <= OVERRIDES_MAX_CHARACTERS - RESERVE_CHARACTERS, label
 
@@ -251,7 +327,7 @@ def records_that_no_launch_saves_are_handed_over_one_by_one_and_can_be_moved_bac
             services, _ = _run_failing(world, engine, error, 1000)
             assert services.providers() == [SPOT] * 3 + [FARGATE], label
             handed = objects(services.failed())
-            assert handed == counted(objects(BODIES), 4), f"{engine.name}: {label}: {handed}"
+            assert handed == counted(objects(BODIES), 4 * COUNTS[label]), f"{engine.name}: {label}: {handed}"
             for text in services.failed():
                 (record,) = json.loads(text)["Records"]
                 assert record["eventSource"] == "aws:s3", text
@@ -298,22 +374,21 @@ def refused_for_a_day_is_handed_over_uncounted(world):
             assert objects(services.failed()) == objects(BODIES), "a launch that was refused counted as an attempt"
 
 
-def the_longest_batch_refused_for_a_day_stays_within_the_history_of_an_execution(world):
-    """50 of the longest records are 25 tasks; each also ends badly as often as it may, before it is handed over."""
-    bodies = [samples.eventbridge("raw/" + "é" * 508 + ".jp") for _ in range(50)]
+def a_batch_refused_for_a_day_stays_within_the_history_of_an_execution(world):
+    """New records and tried ones of the longest kind; each task also ends badly as often as it may."""
+    longest = "raw/" + "é" * 508 + ".jp"
+    bodies = [samples.eventbridge(longest), samples.handed_back(longest, 1)] * 8
     for engine in world.engines[-1:]:
         ran = {}
 
         def ends(body, nth, ran=ran):
-            ran[body] = ran.get(body, 0) + 1
-            return ENDS["killed"] if len(ran) <= 25 and ran[body] == 1 else REFUSALS["no capacity"]
+            tried = "attempts" in json.loads(body)["Records"][0].get("pixpipe", {})
+            ran[tried] = ran.get(tried, 0) + 1
+            return ENDS["killed"] if ran[tried] <= 3 else REFUSALS["no capacity"]
 
         services, execution = run_batch(world, bodies, engine, ends)
-        assert len(services.failed()) == 50, len(services.failed())
-        tasks = execution.entered.count("HandBack")
-        assert tasks == 25, tasks
-        print(f"      {tasks} tasks, each refused for a day: {execution.events} of {HISTORY_MAX_EVENTS} events")
-        assert execution.events < HISTORY_MAX_EVENTS, execution.events
+        assert len(services.failed()) == 2, services.failed()
+        print(f"      2 tasks, each refused for a day: {execution.events} of {asl.HISTORY_MAX_EVENTS} events")
 
 
 def the_kill_switch_puts_records_back_uncounted(world):
@@ -334,6 +409,17 @@ def the_kill_switch_puts_records_back_uncounted(world):
             assert all(a["DelaySeconds"] >= 30 for a in services.sent), "it would run in circles while IAM learns of it"
 
 
+def the_kill_switch_puts_a_stored_batch_back_by_its_address(world):
+    pipe = patterns.Pipe(api.create_pipe(world.stacks["batched"]))
+    for engine in world.engines:
+        services, _ = run_batch(world, LONG_BODIES, engine, lambda body, nth: SWITCHED_OFF)
+        (text,) = services.put_back()
+        told = json.loads(text)
+        assert told["batch"] == f"s3://{WORK_BUCKET}/runs/run/new.json" and told["pixpipe"]["attempts"] == 0, text
+        assert not services.failed() and pipe.takes(text) and services.sent[0]["DelaySeconds"] >= 30
+        assert list(services.buckets[WORK_BUCKET]) == ["runs/run/new.json"], "the address leads nowhere"
+
+
 def sending_is_tried_again(world):
     hiccup = asl.StatesError("SQS.SdkClientException", "")
     for engine in world.engines:
@@ -347,12 +433,10 @@ def sending_is_tried_again(world):
 
 
 def only_the_task_that_failed_is_handed_over(world):
-    bodies = [samples.eventbridge("raw/" + "é" * 400 + f"{i}.jpg") for i in range(12)]
-    victim = "%A90.jpg"
+    bodies = [*LONG_BODIES, *[samples.handed_back(f"raw/{i}.jpg", 1) for i in range(3)]]
     for engine in world.engines:
-        services, _ = run_batch(world, bodies, engine, lambda body, nth: task_failed() if victim in body else None)
-        done = {body for body in services.bodies() if victim not in body}
-        lost = [body for body in services.bodies() if victim in body][:1]
-        assert len(done) >= 2
-        assert objects(services.failed()) == counted(objects(lost), 4)
-        assert objects([*done, *lost]) == objects(bodies)
+        services, _ = run_batch(
+            world, bodies, engine, lambda body, nth: task_failed() if "raw/0.jpg" in body else None
+        )
+        assert objects(services.failed()) == counted(objects(bodies[-3:]), 4)
+        assert len(services.tasks) == 5 and objects(services.bodies()[:2]) == objects(bodies)

@@ -56,7 +56,7 @@ BURSTS = [
 class Situation:
     """A task as the applied state machine sees it, and what follows its launch."""
 
-    MEMBERS = ("next", "provider", "spot", "tries", "refused")
+    MEMBERS = ("next", "provider", "spot", "tries", "attempts", "refused", "stored")
 
     def __init__(self, machine, members):
         self.machine, self.members = machine, members
@@ -89,7 +89,8 @@ class Machine:
 
     def first(self, message):
         """The situation of a new task."""
-        (task,) = self.engine.evaluate(self.tasks["Items"][2:-2], {"input": [message], "context": {}})
+        states = {"input": [message], "context": {"Execution": {"Name": "e"}}}
+        (task,) = self.engine.evaluate(self.tasks["Items"][2:-2], states)
         return Situation.of(self, task)
 
     def follows(self, situation, error):

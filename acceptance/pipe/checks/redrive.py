@@ -99,6 +99,18 @@ def json_in_a_string_and_the_short_shape_are_understood(world):
         assert sent[0] == SOURCE_QUEUE_URL and samples.objects_of(sent[2]) == [(samples.BUCKET, "raw/+ %.jpg", 1)]
 
 
+def a_batch_by_its_address_comes_back_counted(world):
+    body = json.dumps({"batch": "s3://lists/handed-over/runs/1/new.json", "pixpipe": {"attempts": 1}})
+    for engine in world.engines:
+        (sent,) = run_redrive(world, samples.stopped(body), engine)
+        told = json.loads(sent[2])
+        assert sent[0] == SOURCE_QUEUE_URL and told["batch"] == "s3://lists/handed-over/runs/1/new.json", sent
+        assert told["pixpipe"]["attempts"] == 2 and told["pixpipe"]["reason"] == "interrupted", sent
+        (sent,) = run_redrive(world, samples.stopped(sent[2]), engine)
+        assert sent[0] == FAILED_QUEUE_URL and json.loads(sent[2])["pixpipe"]["attempts"] == 3, sent
+        assert patterns.Pipe(api.create_pipe(world.stacks["direct"])).takes(sent[2]), "lost when moved back"
+
+
 def unreadable_bodies_are_kept_unchanged(world):
     for engine in world.engines:
         for text in ('{"Records": [', "hello", '{"some": "thing"}'):

@@ -5,7 +5,7 @@ import re
 
 import policies
 import samples
-from world import ACCOUNT, OTHER_ACCOUNT, REGION, arn
+from world import ACCOUNT, OTHER_ACCOUNT, REGION, WORK_BUCKET, arn
 
 IN_CLUSTER = {"ecs:cluster": samples.CLUSTER}
 IN_ANOTHER_CLUSTER = {"ecs:cluster": samples.CLUSTER + "2"}
@@ -29,6 +29,12 @@ TASK_NEEDS = [
     ("sqs:SendMessage", arn("sqs", "pp-source"), {}),
     ("sqs:SendMessage", arn("sqs", "pp-failed"), {}),
 ]
+WORK = f"arn:aws:s3:::{WORK_BUCKET}"
+TASK_NEEDS_BESIDES_DIRECT = [
+    *[("s3:GetObject", f"{WORK}/{folder}/1/a.json", {}) for folder in ("batches", "runs", "handed-over")],
+    ("s3:PutObject", f"{WORK}/reports/1/a.jsonl", {}),
+    ("s3:ListBucket", WORK, {}),
+]
 EXECUTION_NEEDS = [
     ("ecr:GetAuthorizationToken", "*", {}),
     ("ecr:BatchCheckLayerAvailability", arn("ecr", "repository/pixpipe"), {}),
@@ -51,6 +57,9 @@ STATE_MACHINE_NEEDS = LAUNCH + [
     ("sqs:SendMessage", arn("sqs", "pp-failed"), {}),
     ("sqs:SendMessage", arn("sqs", "pp-source"), {}),
     ("states:StartExecution", arn("states", "stateMachine:pp"), {}),
+    *[(f"s3:{action}Object", f"{WORK}/runs/1/new.json", {}) for action in ("Put", "Get", "Delete")],
+    ("s3:PutObject", f"{WORK}/handed-over/runs/1/new.json", {}),
+    ("s3:GetObject", f"{WORK}/reports/1/new.jsonl", {}),
 ]
 REDRIVE_NEEDS = [
     ("sqs:SendMessage", arn("sqs", "pp-source"), {}),
@@ -79,6 +88,9 @@ FORBIDDEN = [
     ("s3:GetObject", "arn:aws:s3:::photos-out/elsewhere/a.jpg", {}),
     ("s3:DeleteObject", "arn:aws:s3:::photos-out/train/a.jpg", {}),
     ("s3:ListBucket", "arn:aws:s3:::other", {}),
+    *[("s3:DeleteObject", f"{WORK}/{folder}/a.json", {}) for folder in ("handed-over", "reports")],
+    ("s3:PutObject", f"{WORK}/elsewhere/a.json", {}),
+    ("s3:GetObject", f"{WORK}-2/runs/a.json", {}),
     ("sqs:SendMessage", arn("sqs", "other"), {}),
     ("sqs:SendMessage", arn("sqs", "pp-dlq"), {}),
     ("sqs:PurgeQueue", arn("sqs", "pp-source"), {}),
@@ -107,10 +119,16 @@ TAKERS = {
 }
 
 
+def _work(stack):
+    """The ARN of the work bucket."""
+    return "arn:aws:s3:::given-work" if stack.name == "batched_s3" else WORK
+
+
 def _needs(stack, role):
     if role == "task":
         prefix = {"direct_keys": "", "batched_s3": "raw/größe +1/"}.get(stack.name, "raw/")
-        return [("s3:GetObject", f"arn:aws:s3:::photos-in/{prefix}a.jpg", {}), *TASK_NEEDS]
+        needs = [("s3:GetObject", f"arn:aws:s3:::photos-in/{prefix}a.jpg", {}), *TASK_NEEDS]
+        return needs + ([] if stack.name.startswith("direct") else TASK_NEEDS_BESIDES_DIRECT)
     if role == "pipe":
         start = [("states:StartExecution", arn("states", "stateMachine:pp"), {})]
         return PIPE_NEEDS + (start if "aws_sfn_state_machine.batch[0]" in stack else LAUNCH)
@@ -137,6 +155,7 @@ def roles_may_do_everything_they_need(world):
                 assert role in ROLES_OF_ONE_LAUNCHER, f"{stack.name}: {role} has no policy"
                 continue
             for action, resource, context in _needs(stack, role):
+                resource = resource.replace(WORK, _work(stack))
                 if stack.name == "off":
                     if action == "ecs:RunTask":
                         continue  # the kill switch
@@ -157,6 +176,22 @@ def roles_may_use_the_given_keys(world):
     machine = policies.policy_of(world.stacks["batched_s3"], "state_machine")
     context = {"kms:ViaService": f"sqs.{REGION}.amazonaws.com"}
     assert policies.allows(machine, "kms:GenerateDataKey", arn("kms", "key/queues"), context)
+    context = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
+    for role in ("state_machine", "task"):
+        policy = policies.policy_of(world.stacks["batched_s3"], role)
+        for action in ("kms:GenerateDataKey", "kms:Decrypt"):
+            assert policies.allows(policy, action, arn("kms", "key/work"), context), f"{role} may not {action}"
+
+
+def tasks_delete_nothing_and_write_no_batch(world):
+    """Whoever gives a task the address of a batch deletes it, once it is done."""
+    for stack in world.stacks.values():
+        policy = policies.policy_of(stack, "task")
+        for folder in ("batches", "runs", "handed-over", "reports"):
+            place = f"{_work(stack)}/{folder}/a.json"
+            assert not policies.allows(policy, "s3:DeleteObject", place, {}), stack.name
+            written = policies.allows(policy, "s3:PutObject", place, {})
+            assert written == (folder == "reports" and not stack.name.startswith("direct")), f"{stack.name}: {folder}"
 
 
 def roles_may_do_nothing_else(world):
