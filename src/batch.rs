@@ -6,6 +6,7 @@ mod fault;
 mod isolated;
 mod pause;
 mod record;
+pub(crate) mod reference;
 mod source;
 
 use std::cell::RefCell;
@@ -25,7 +26,7 @@ use crate::config::Config;
 use crate::event::{Entry, EntryKind};
 use crate::machine::Machine;
 use crate::object::SourceObject;
-use crate::outcome::{Facts, Outcome, Status};
+use crate::outcome::{Facts, Outcome, Status, Subject};
 use crate::pool::Pool;
 use crate::reason::FailReason;
 use crate::signals::Signals;
@@ -56,9 +57,12 @@ pub struct Context<'a, S> {
 #[derive(Clone)]
 struct Pending {
     pointer: String,
+    is_referenced: bool,
     object: SourceObject,
     /// Begins when no other record is in flight.
     runs_alone: bool,
+    /// It was tried before, so its outputs may be there: that is looked at first.
+    looks_first: bool,
 }
 
 /// How the work on a batch ended.
@@ -66,6 +70,8 @@ struct Pending {
 pub struct Ended {
     /// When the process has to be over, if it was asked to end.
     pub due: Option<Instant>,
+    /// Whether records may not have begun: the task has to end.
+    pub is_stopped: bool,
 }
 
 /// Why no further record begins.
@@ -83,7 +89,7 @@ const WIND_DOWN: Duration = Duration::from_secs(5);
 /// Processes all entries; hands each outcome to `on_outcome` as soon as there is one.
 ///
 /// Records that were tried before come last, one at a time, each in a child process: so a record that kills its process
-/// takes no other record with it.
+/// takes no other record with it. Those whose outputs are up to date have ended before.
 ///
 /// After the first signal no record begins, and those in flight have the grace of the configuration; after that, or a
 /// second signal, they are interrupted. If a job had to be given up, the others have a few seconds, and what is then
@@ -101,7 +107,7 @@ pub async fn run<S: Store>(
     let mut pending: BTreeMap<usize, Pending> = BTreeMap::new();
     let mut number = 0;
     let mut stop = None;
-    let mut ended = Ended { due: None };
+    let mut ended = Ended { due: None, is_stopped: false };
     let deadline = tokio::time::sleep(Duration::MAX);
     let time_limit = tokio::time::sleep(limits.time.unwrap_or(Duration::MAX));
     tokio::pin!(deadline, time_limit);
@@ -125,17 +131,29 @@ pub async fn run<S: Store>(
             let may_start = |next: &mut Pending| in_flight.is_empty() || !next.runs_alone;
             let Some(record) = waiting.pop_front_if(may_start) else { break };
             pending.insert(number, record.clone());
+            let work = async move {
+                let end = if record.looks_first {
+                    record::if_unchanged(context, &record.object).await
+                } else {
+                    Some(process(context, &record.object).await)
+                };
+                (number, end)
+            };
             // Boxed: the type of all that a record may wait for is too deep for the compiler's layout of the batch.
-            in_flight.push(async move { (number, process(context, &record.object).await) }.boxed_local());
+            in_flight.push(work.boxed_local());
             number += 1;
         }
         if in_flight.is_empty() {
             break;
         }
         tokio::select! {
-            Some((number, (status, facts))) = in_flight.next() => {
-                if let Some(record) = pending.remove(&number) {
-                    on_outcome(record.ended(status, facts));
+            Some((number, end)) = in_flight.next() => {
+                match (pending.remove(&number), end) {
+                    (Some(record), Some((status, facts))) => on_outcome(record.ended(status, facts)),
+                    (Some(record), None) => {
+                        waiting.push_back(Pending { looks_first: false, runs_alone: true, ..record });
+                    }
+                    (None, _) => {}
                 }
                 if stop.is_none() && context.pool.has_abandoned_a_job() {
                     let (running, left, seconds) = (in_flight.len(), waiting.len(), WIND_DOWN.as_secs());
@@ -158,6 +176,7 @@ pub async fn run<S: Store>(
         }
     }
     drop(in_flight);
+    ended.is_stopped = stop.is_some();
     let why = match stop {
         Some(Stop::GaveUp) => "the task had to end early, because of another file that took too long",
         Some(Stop::Asked) | None => "the task was asked to end",
@@ -165,6 +184,7 @@ pub async fn run<S: Store>(
     for record in pending.into_values() {
         on_outcome(match stop {
             Some(Stop::GaveUp) => record.never_begun(interrupted(why)),
+            Some(Stop::Asked) | None if record.looks_first => record.never_begun(interrupted(why)),
             Some(Stop::Asked) | None => record.ended(interrupted(why), Facts::default()),
         });
     }
@@ -184,25 +204,35 @@ fn queue_up<S>(
 ) -> VecDeque<Pending> {
     let mut waiting = VecDeque::new();
     let mut output_keys = BTreeSet::new();
-    for Entry { pointer, kind } in entries {
-        match kind {
+    for Entry { pointer, is_referenced, kind } in entries {
+        let (subject, attempts, status) = match kind {
             EntryKind::Work(object) => {
                 let key = record::first_output_key(context, &object);
                 let has_own_outputs = key.is_none_or(|key| output_keys.insert(key));
-                let runs_alone = object.attempts > 0 || !has_own_outputs;
-                waiting.push_back(Pending { pointer, object, runs_alone });
+                let was_tried = object.attempts > 0;
+                let (runs_alone, looks_first) = (!has_own_outputs, was_tried && has_own_outputs);
+                waiting.push_back(Pending { pointer, is_referenced, object, runs_alone, looks_first });
+                continue;
             }
             EntryKind::Skip { object, reason } => {
                 let attempts = object.as_ref().map_or(0, |object| object.attempts);
-                let status = Status::Skipped(reason);
-                on_outcome(Outcome { pointer, object, received: None, attempts, status, facts: Facts::default() });
+                (object.map_or(Subject::Nothing, Subject::Object), attempts, Status::Skipped(reason))
             }
             EntryKind::Invalid { message, received } => {
-                let status = Status::failed(FailReason::InvalidEntry, message);
-                let received = Some(received);
-                on_outcome(Outcome { pointer, object: None, received, attempts: 1, status, facts: Facts::default() });
+                (Subject::Unknown(received), 1, Status::failed(FailReason::InvalidEntry, message))
             }
-        }
+            EntryKind::Unread { reference, reason, detail } => {
+                let was_tried = reason != FailReason::Interrupted;
+                let attempts = reference.attempts.saturating_add(u32::from(was_tried));
+                (Subject::Batch(reference), attempts, Status::Failed { reason, detail })
+            }
+            // Read before, by `reference`.
+            EntryKind::Reference(reference) => {
+                let attempts = reference.attempts;
+                (Subject::Batch(reference), attempts, Status::failed(FailReason::Internal, "the batch was not read"))
+            }
+        };
+        on_outcome(Outcome { pointer, subject, is_referenced, attempts, status, facts: Facts::default() });
     }
     waiting.make_contiguous().sort_by_key(|record| record.runs_alone);
     waiting
@@ -222,7 +252,8 @@ fn interrupted(why: &str) -> Status {
 impl Pending {
     fn ended(self, status: Status, facts: Facts) -> Outcome {
         let attempts = self.object.attempts.saturating_add(1);
-        Outcome { pointer: self.pointer, object: Some(self.object), received: None, attempts, status, facts }
+        let Self { pointer, is_referenced, object, .. } = self;
+        Outcome { pointer, subject: Subject::Object(object), is_referenced, attempts, status, facts }
     }
 
     /// A record that never began was not tried.

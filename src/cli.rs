@@ -3,33 +3,70 @@
 use std::ffi::OsString;
 
 use crate::config::{Config, DefaultValue, Setting, VARIABLES, Variable};
-use crate::event::{Entry, EntryKind};
+use crate::event::{self, Entry, EntryKind};
 use crate::log::{stderr_line, stdout_line};
 use crate::machine::Machine;
 use crate::one_line::one_line;
 use crate::outcome::Exit;
 use crate::reason::FailReason;
 use crate::signals::Signals;
-use crate::task;
+use crate::task::{self, Input};
+
+/// What the arguments ask for.
+enum Order {
+    Run(Input),
+    CheckConfig(Input),
+    Help,
+    Version,
+}
 
 /// Runs the program: `args` without its name, `vars` the environment, `random_seed` for spreading repetitions in time.
 pub async fn run(args: &[OsString], vars: Vec<(OsString, OsString)>, signals: &mut Signals, random_seed: u64) -> Exit {
+    match order(args) {
+        Ok(Order::Run(input)) => task::run(vars, &input, signals, random_seed).await,
+        Ok(Order::CheckConfig(input)) => check_config(&vars, &input),
+        Ok(Order::Help) => print(&help()),
+        Ok(Order::Version) => print(concat!("pixpipe ", env!("CARGO_PKG_VERSION"))),
+        Err(why) => {
+            stderr_line(&why);
+            Exit::Usage
+        }
+    }
+}
+
+fn order(args: &[OsString]) -> Result<Order, String> {
     let texts: Vec<_> = args.iter().map(|argument| argument.to_string_lossy()).collect();
     let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
-    match texts.as_slice() {
-        [] => task::run(vars, signals, random_seed).await,
-        ["--check-config"] => match task::read(&vars) {
-            Ok((config, entries)) => print(&preview(&config, &entries, Machine::within(&config.limits))),
-            Err(exit) => exit,
-        },
-        ["--help" | "-h"] => print(&help()),
-        ["--version" | "-V"] => print(concat!("pixpipe ", env!("CARGO_PKG_VERSION"))),
-        other => {
-            stderr_line(&format!(
-                "the arguments \"{}\" are not accepted: give none, or one of --help, --version, --check-config",
+    Ok(match (texts.as_slice(), args) {
+        ([], _) => Order::Run(Input::Variable),
+        (["--batch", _], [_, name]) => Order::Run(Input::named(name)),
+        (["--batch"], _) => return Err("--batch needs the name of a file, or - for standard input".to_owned()),
+        (["--check-config"], _) => Order::CheckConfig(Input::Variable),
+        (["--help" | "-h"], _) => Order::Help,
+        (["--version" | "-V"], _) => Order::Version,
+        (other, _) => {
+            return Err(format!(
+                "the arguments \"{}\" are not accepted: give none, or one of --batch FILE, --check-config, --help, \
+                 --version",
                 one_line(&other.join(" "))
             ));
-            Exit::Usage
+        }
+    })
+}
+
+fn check_config(vars: &[(OsString, OsString)], input: &Input) -> Exit {
+    let config = match task::read_config(vars, input) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    match task::read_variable(&config) {
+        Ok(entries) => {
+            let entries = event::select(entries, &config.destination);
+            print(&preview(&config, &entries, Machine::within(&config.limits)))
+        }
+        Err(why) => {
+            stderr_line(&why);
+            Exit::Batch
         }
     }
 }
@@ -50,7 +87,7 @@ fn preview(config: &Config, entries: &[Entry], machine: Machine) -> String {
         text += &format!("Spec of {size}: {}\n", config.spec.hash(*size));
     }
     text += &format!("\nEntries: {}\n", entries.len());
-    for Entry { pointer, kind } in entries {
+    for Entry { pointer, kind, .. } in entries {
         let fate = match kind {
             EntryKind::Work(object) if config.destination.feeds_itself(object) => {
                 format!("fail    {object}: {}", FailReason::WouldLoop.as_str())
@@ -63,6 +100,8 @@ fn preview(config: &Config, entries: &[Entry], machine: Machine) -> String {
             EntryKind::Invalid { message, .. } => {
                 format!("fail    {}: {}", FailReason::InvalidEntry.as_str(), one_line(message))
             }
+            EntryKind::Reference(reference) => format!("read    the batch {}", reference.batch),
+            EntryKind::Unread { reference, reason, .. } => format!("fail    {}: {}", reference.batch, reason.as_str()),
         };
         text += &format!("  {pointer:<14}{fate}\n");
     }
@@ -94,6 +133,7 @@ fn help() -> String {
         "pixpipe makes fixed-size training images of the S3 objects in SQS_BODY, writes them to DEST_BUCKET, and \
          exits.\n\n\
          Arguments: none, or one of\n  \
+         --batch FILE        read the batch from a file, or from standard input (-), in place of SQS_BODY\n  \
          --check-config      show the settings and the fate of each entry; read and write nothing\n  \
          --help, --version\n\nEnvironment:\n",
     );
@@ -109,22 +149,24 @@ fn help() -> String {
         text += &format!("{:22}Accepted: {}\n", "", variable.accepts);
     }
     text += "  AWS_*\n                      Region, credentials and endpoints, as in every AWS SDK.\n\n\
-             SQS_BODY is one of these shapes or an array that mixes them; each may also arrive as a JSON string:\n  \
+             SQS_BODY is one of these shapes, an array that mixes them, or one a line; each may also arrive as a \
+             JSON string:\n  \
              S3 notification     {\"Records\":[{\"eventSource\":\"aws:s3\",...}]}, or a lone record of it\n  \
              EventBridge event   {\"source\":\"aws.s3\",\"detail-type\":\"Object Created\",...}\n  \
              SNS envelope        {\"Type\":\"Notification\",\"Message\":\"...\"}\n  \
              SQS message         {\"messageId\":...,\"body\":...}\n  \
              Lambda event        {\"Records\":[{\"eventSource\":\"aws:sqs\",\"body\":...}]}\n  \
              object              {\"bucket\":...,\"key\":...}, \"s3://bucket/key\"\n  \
-             key                 {\"Key\":...} with SOURCE_BUCKET\n  \
-             batcher             {\"Items\":[...],\"BatchInput\":{\"bucket\":...}}\n\n\
+             key                 {\"Key\":...}, or the key alone, with SOURCE_BUCKET\n  \
+             batcher             {\"Items\":[...],\"BatchInput\":{\"bucket\":...}}\n  \
+             reference           {\"batch\":\"s3://bucket/key\"}: an object that holds a batch\n\n\
              Outputs: DEST_PREFIX<W>x<H>/<source key> (FIT=short: short<N>/), with .jpg, .png, .webp or .npy appended \
              if missing\n\n\
              Exit codes:\n  \
              0                   every record written, skipped or handed back\n  \
              1                   at least one record failed for good and was not handed back\n  \
              64                  the arguments are not accepted\n  \
-             65                  SQS_BODY cannot be read as a batch\n  \
+             65                  the batch cannot be read\n  \
              75                  unfinished work that is worth retrying was not handed back\n  \
              78                  the configuration is at fault\n\n\
              Reasons of failed records:\n  ";

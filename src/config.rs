@@ -133,8 +133,8 @@ macro_rules! variables {
 
 variables! {
     sqs_body: String = "SQS_BODY", DefaultValue::Required, text,
-        "JSON",
-        "The batch of events, as JSON, for example `[\"s3://bucket/key\"]`.";
+        "JSON, or one entry a line",
+        "The batch of events, for example `[\"s3://bucket/key\"]`. `--batch` reads it from a file instead.";
     dest_bucket: BucketName = "DEST_BUCKET", DefaultValue::Required, bucket,
         "the name, alias or ARN of a bucket, without s3:// (a folder goes into DEST_PREFIX)",
         "The bucket that receives the results.";
@@ -397,8 +397,8 @@ impl Format {
 /// The environment, validated.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The batch, not yet read.
-    pub batch: String,
+    /// The batch, not yet read; `None` if it is not in the environment.
+    pub batch: Option<String>,
     /// The place of outputs.
     pub destination: Destination,
     /// The settings of outputs.
@@ -439,6 +439,18 @@ impl Config {
     /// # Errors
     /// Every fault there is, in the order of the contract.
     pub fn from_vars(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, Vec<Fault>> {
+        Self::read(vars, true)
+    }
+
+    /// As [`Config::from_vars`], for a batch that comes from elsewhere, or for none.
+    ///
+    /// # Errors
+    /// Every fault there is, in the order of the contract.
+    pub fn without_batch(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, Vec<Fault>> {
+        Self::read(vars, false)
+    }
+
+    fn read(vars: impl IntoIterator<Item = (OsString, OsString)>, needs_batch: bool) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         let mut texts: BTreeMap<&'static str, String> = BTreeMap::new();
         for (name, value) in vars {
@@ -451,6 +463,10 @@ impl Config {
                 faults.push(Fault { variable: variable.name, received, accepted: "text in UTF-8".to_owned() });
             }
             texts.insert(variable.name, value.to_string_lossy().into_owned());
+        }
+        let has_batch = texts.contains_key("SQS_BODY");
+        if !needs_batch {
+            texts.entry("SQS_BODY").or_default();
         }
         let preset = texts.get("PRESET").and_then(|name| Preset::parse(name));
         let from_preset = preset.map(|preset| expand(preset, &mut texts, &mut faults)).unwrap_or_default();
@@ -465,7 +481,8 @@ impl Config {
                 for (variable, setting) in VARIABLES.iter().zip(&mut settings) {
                     setting.preset = preset.filter(|_| from_preset.contains(&variable.name));
                 }
-                Ok(Self::new(values, settings))
+                let config = Self::new(values, settings);
+                Ok(Self { batch: config.batch.filter(|_| has_batch), ..config })
             }
             _ => {
                 faults.sort_by_key(|fault| VARIABLES.iter().position(|variable| variable.name == fault.variable));
@@ -483,7 +500,7 @@ impl Config {
             (size, _) => size,
         };
         Self {
-            batch: values.sqs_body,
+            batch: Some(values.sqs_body),
             destination: Destination { bucket: values.dest_bucket, prefix: values.dest_prefix },
             spec: Spec {
                 sizes: values.sizes.into_iter().map(shaped).collect(),
@@ -791,7 +808,8 @@ mod tests {
         let names: Vec<_> = faults.iter().map(|fault| fault.variable).collect();
         assert_eq!(names, ["SQS_BODY", "DEST_BUCKET", "SIZES", "FIT"]);
         assert_eq!(faults[3].to_string(), "FIT=\"x\" is not accepted: use cover, contain, stretch or short");
-        let required = "SQS_BODY is required: the batch of events, as JSON, for example [\"s3://bucket/key\"]";
+        let required = "SQS_BODY is required: the batch of events, for example [\"s3://bucket/key\"]. --batch reads it \
+                        from a file instead";
         assert_eq!(faults[0].to_string(), required);
         assert_eq!(faults[1].to_string(), "DEST_BUCKET is required: the bucket that receives the results");
     }

@@ -1,53 +1,65 @@
-//! The text of `SQS_BODY` → entries → those that are work: `docs/contract.md`, "Shapes of `SQS_BODY`".
+//! The text of a batch → entries → those that are work: `docs/contract.md`, "Shapes of `SQS_BODY`".
 
 mod shapes;
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 
+use self::shapes::ShapeReader;
 use crate::destination::Destination;
 use crate::object::{BucketName, ObjectKey, SourceObject};
 use crate::one_line::one_line;
-use crate::reason::SkipReason;
+use crate::reason::{FailReason, SkipReason};
 
 /// How much of an unreadable batch its error shows, in characters.
 const EXCERPT_CHARS: usize = 80;
+/// The most entries of one batch.
+pub const MAX_ENTRIES: usize = 100_000;
 
-/// Why `SQS_BODY` cannot be read as a batch at all.
+/// Why a text cannot be read as a batch at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatchError {
     /// There is no text.
     #[error(
-        "SQS_BODY is empty: set it to JSON, for example [\"s3://bucket/key\"], an S3 notification or an EventBridge \
-         event (see --help)"
+        "it is empty: a batch is JSON, for example [\"s3://bucket/key\"], an S3 notification or an EventBridge event, \
+         or one entry a line (see --help)"
     )]
     Empty,
     /// The text is JSON whose quotes were removed.
     #[error(
-        "SQS_BODY is not JSON: it begins with \"{excerpt}\". Its quotes are missing. In a shell, put single quotes \
-         around it; in an input template, pass the body whole, as a dynamic path such as $.body"
+        "it is not JSON: it begins with \"{excerpt}\". Its quotes are missing. In a shell, put single quotes around \
+         it; in an input template, pass the body whole, as a dynamic path such as $.body"
     )]
     QuotesRemoved {
         /// The first characters.
         excerpt: String,
     },
     /// The text is not JSON.
-    #[error("SQS_BODY is not JSON: it begins with \"{excerpt}\" ({cause})")]
+    #[error("it is not JSON: it begins with \"{excerpt}\" ({cause}){hint}")]
     NotJson {
         /// The first characters.
         excerpt: String,
         /// The parser's words: the fault and its line and column.
         cause: String,
+        /// What to do, if that can be told.
+        hint: &'static str,
     },
+    /// There is more than one task is given.
+    #[error("it has more than {MAX_ENTRIES} entries: split it")]
+    TooManyEntries,
 }
 
 /// One entry of the batch, and its place in the text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// JSON pointer (RFC 6901) into the batch; it goes on inside strings that hold JSON.
+    /// JSON pointer (RFC 6901) into the batch; it goes on inside strings that hold JSON, and inside batches that are
+    /// named by reference. A batch in lines counts as an array of them.
     pub pointer: String,
+    /// Whether the entry lies in a batch that is kept elsewhere: who gave the batch gives it again if it is unfinished,
+    /// so the entry is not handed back.
+    pub is_referenced: bool,
     /// The work that the entry asks for, if it asks for any.
     pub kind: EntryKind,
 }
@@ -68,28 +80,98 @@ pub enum EntryKind {
     Invalid {
         /// The fault, and the shapes that are accepted.
         message: String,
-        /// The entry as it was received.
-        received: Value,
+        /// The entry as it was received: JSON.
+        received: String,
+    },
+    /// Read another batch.
+    Reference(Reference),
+    /// A reference whose batch could not be read.
+    Unread {
+        /// The reference.
+        reference: Reference,
+        /// The reason.
+        reason: FailReason,
+        /// An explanation for people.
+        detail: String,
     },
 }
 
-/// Reads a batch. Entries come in the order of the text; an entry that cannot be read is an entry of its own.
+impl EntryKind {
+    /// Adds attempts to what may be tried.
+    pub(crate) fn add_attempts(&mut self, tried: u32) {
+        let attempts = match self {
+            Self::Work(object) => &mut object.attempts,
+            Self::Reference(reference) => &mut reference.attempts,
+            Self::Skip { .. } | Self::Invalid { .. } | Self::Unread { .. } => return,
+        };
+        *attempts = attempts.saturating_add(tried);
+    }
+}
+
+/// A batch that lies in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// The object that holds it.
+    pub batch: SourceObject,
+    /// The object that receives the outcomes.
+    pub report: Option<SourceObject>,
+    /// How often the batch was tried before.
+    pub attempts: u32,
+}
+
+/// Reads a batch: JSON, or one entry a line. Entries come in the order of the text; an entry that cannot be read is an
+/// entry of its own.
 ///
 /// `source_bucket` is the bucket of entries that name only a key.
 ///
 /// # Errors
-/// [`BatchError`] if the text is not JSON at all. A bare `s3://bucket/key` is accepted like the JSON string.
+/// [`BatchError`] if the text is neither, or has too many entries. A bare `s3://bucket/key` is a line.
 pub fn parse(text: &str, source_bucket: Option<&BucketName>) -> Result<Vec<Entry>, BatchError> {
     let trimmed = text.trim();
     if trimmed.is_empty() {
         return Err(BatchError::Empty);
     }
-    let batch = if trimmed.starts_with("s3://") {
-        Value::String(trimmed.to_owned())
-    } else {
-        serde_json::from_str(trimmed).map_err(|error| not_json(trimmed, &error))?
-    };
-    Ok(shapes::read(&batch, source_bucket))
+    let mut reader = ShapeReader::new(source_bucket);
+    match serde_json::from_str::<&RawValue>(trimmed) {
+        Ok(document) => reader.document(document),
+        Err(error) => {
+            let first = trimmed.lines().next().unwrap_or_default().trim();
+            if !is_line(first, source_bucket) {
+                return Err(not_json(trimmed, &error));
+            }
+            if first.len() == trimmed.len() {
+                reader.line(first, "");
+            } else {
+                return parse_lines(trimmed.lines(), 0, source_bucket);
+            }
+        }
+    }
+    reader.entries().ok_or(BatchError::TooManyEntries)
+}
+
+/// Reads lines of a batch; empty ones are left out. The first line has the number `first`.
+///
+/// # Errors
+/// [`BatchError::TooManyEntries`].
+pub fn parse_lines<'t>(
+    lines: impl Iterator<Item = &'t str>,
+    first: usize,
+    source_bucket: Option<&BucketName>,
+) -> Result<Vec<Entry>, BatchError> {
+    let mut reader = ShapeReader::new(source_bucket);
+    for (number, line) in lines.enumerate() {
+        let line = line.trim();
+        if !line.is_empty() {
+            reader.line(line, &format!("/{}", first + number));
+        }
+    }
+    reader.entries().ok_or(BatchError::TooManyEntries)
+}
+
+/// Whether a text is a line of a batch in lines.
+pub(crate) fn is_line(text: &str, source_bucket: Option<&BucketName>) -> bool {
+    let is_key = source_bucket.is_some() && shapes::is_bare_key(text);
+    is_key || text.starts_with("s3://") || serde_json::from_str::<&RawValue>(text).is_ok()
 }
 
 fn not_json(text: &str, error: &serde_json::Error) -> BatchError {
@@ -97,10 +179,10 @@ fn not_json(text: &str, error: &serde_json::Error) -> BatchError {
     let mut inside = text.trim_start_matches(['[', '{', ' ', '\n', '\t', '\r']).chars();
     let opened = text.starts_with(['{', '[']);
     if opened && inside.next().is_some_and(|first| first.is_alphabetic() || first == '_') {
-        BatchError::QuotesRemoved { excerpt }
-    } else {
-        BatchError::NotJson { excerpt, cause: error.to_string() }
+        return BatchError::QuotesRemoved { excerpt };
     }
+    let hint = if shapes::is_bare_key(text) { "; for a key alone, set SOURCE_BUCKET" } else { "" };
+    BatchError::NotJson { excerpt, cause: error.to_string(), hint }
 }
 
 /// Marks the entries that are no work: a second entry that names the same object is a duplicate, and an object that

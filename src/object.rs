@@ -205,12 +205,17 @@ impl SourceObject {
         Self { bucket, key, size_bytes: None, etag: None, version_id: None, sequencer: None, attempts: 0 }
     }
 
+    /// `s3://bucket/key` with the key as it is.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("s3://{}/{}", self.bucket, self.key)
+    }
+
     /// A hash of bucket and key, which tells the outputs of two sources apart: the MD5 of `s3://bucket/key`, in
     /// hexadecimal.
     #[must_use]
     pub fn name_hash(&self) -> String {
-        let name = format!("s3://{}/{}", self.bucket, self.key);
-        Md5::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        Md5::digest(self.address().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Whether this event is later than `other`; `None` unless both carry a sequencer.

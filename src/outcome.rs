@@ -2,17 +2,18 @@
 
 mod line;
 mod message;
+mod progress;
 mod summary;
 
 use std::time::Duration;
 
-use pixpipe_pixels::codec::Format;
-use serde_json::Value;
-
 pub use self::message::{Message, Queue};
+pub use self::progress::Progress;
 pub use self::summary::{Exit, Summary};
+use crate::event::Reference;
 use crate::object::SourceObject;
 use crate::reason::{FailReason, SkipReason};
+use pixpipe_pixels::codec::Format;
 
 /// How a record ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,15 @@ impl Status {
     /// A failure.
     pub fn failed(reason: FailReason, detail: impl Into<String>) -> Self {
         Self::Failed { reason, detail: detail.into() }
+    }
+
+    /// Whether the same record may succeed when it is tried again.
+    #[must_use]
+    pub const fn is_worth_retrying(&self) -> bool {
+        match self {
+            Self::Failed { reason, .. } => reason.is_worth_retrying(),
+            Self::Written | Self::Skipped(_) => false,
+        }
     }
 
     /// The stable text of the log.
@@ -74,15 +84,39 @@ pub struct Facts {
     pub put: Option<Duration>,
 }
 
+/// What an entry names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// An object.
+    Object(SourceObject),
+    /// A batch that could not be read.
+    Batch(Reference),
+    /// Nothing that is accepted: the entry as it was received, JSON.
+    Unknown(String),
+    /// Nothing, and that is right.
+    Nothing,
+}
+
+impl Subject {
+    /// The object, if it is one.
+    #[must_use]
+    pub const fn object(&self) -> Option<&SourceObject> {
+        match self {
+            Self::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+}
+
 /// How one entry of the batch ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// Where the entry stood: a JSON pointer.
     pub pointer: String,
-    /// The object, if the entry named one.
-    pub object: Option<SourceObject>,
-    /// The entry as it was received, if it named none.
-    pub received: Option<Value>,
+    /// What the entry named.
+    pub subject: Subject,
+    /// Whether the entry lies in a batch that is kept elsewhere ([`crate::event::Entry::is_referenced`]).
+    pub is_referenced: bool,
     /// How often the record was tried by now.
     pub attempts: u32,
     /// How it ended.
@@ -95,6 +129,7 @@ pub struct Outcome {
 impl Outcome {
     /// Of an entry that was tried once and named no object.
     pub(crate) fn of(status: Status) -> Self {
-        Self { pointer: "/0".into(), object: None, received: None, attempts: 1, status, facts: Facts::default() }
+        let (subject, facts) = (Subject::Nothing, Facts::default());
+        Self { pointer: "/0".into(), subject, is_referenced: false, attempts: 1, status, facts }
     }
 }

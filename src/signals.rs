@@ -10,6 +10,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// A signal that was seen by somebody who could not act on it.
+    put_back: Option<&'static str>,
 }
 
 impl Signals {
@@ -18,17 +20,29 @@ impl Signals {
     /// # Errors
     /// The system refuses a handler.
     pub fn install() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            put_back: None,
+        })
     }
 
     /// Waits for the next signal; gives its name.
     pub async fn next(&mut self) -> &'static str {
+        if let Some(signal) = self.put_back.take() {
+            return signal;
+        }
         tokio::select! {
             Some(()) = self.terminate.recv() => "SIGTERM",
             Some(()) = self.interrupt.recv() => "SIGINT",
             // Both streams have ended, which they never do.
             else => std::future::pending().await,
         }
+    }
+
+    /// Makes `signal` the next one again.
+    pub const fn put_back(&mut self, signal: &'static str) {
+        self.put_back = Some(signal);
     }
 
     /// The name of a signal that has come by now.

@@ -133,6 +133,19 @@ pub struct Origin {
     pub source: String,
 }
 
+/// A text about the task itself, which replaces an older one.
+#[derive(Debug)]
+pub struct Document {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The key.
+    pub key: ObjectKey,
+    /// JSON, one document a line.
+    pub lines: Vec<u8>,
+    /// Its metadata; a file system keeps none of them.
+    pub metadata: Vec<(&'static str, String)>,
+}
+
 /// How a conditional write ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
@@ -173,4 +186,10 @@ pub trait Store {
     /// # Errors
     /// Any [`StoreError`].
     fn put(&self, output: Output, condition: &Condition) -> impl Future<Output = Result<Written, StoreError>>;
+
+    /// Writes a document, whole or not at all.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    fn put_document(&self, document: Document) -> impl Future<Output = Result<(), StoreError>>;
 }

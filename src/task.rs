@@ -1,9 +1,11 @@
 //! One run, from the environment to the exit code: read, connect, process, hand back, sum up.
 
 mod connection;
+mod input;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,21 +14,26 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::SelectAll;
 use pixpipe_pixels::render::Renderer;
+use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
 use self::connection::{AnyStore, Connection, Queues};
-use crate::batch::{self, Context, Ended};
+pub use self::input::Input;
+use self::input::{Part, PartResult};
+use crate::batch::reference::{ENTRY_BYTES, References};
+use crate::batch::{self, Context};
 use crate::budget::Budget;
 use crate::child::ChildProgram;
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::event::{self, Entry};
 use crate::log::{self, stderr_line};
 use crate::machine::{Machine, raise_descriptor_limit};
-use crate::outcome::{Exit, Message, Outcome, Queue, Summary};
+use crate::object::SourceObject;
+use crate::outcome::{Exit, Message, Outcome, Progress, Queue, Summary};
 use crate::pool::Pool;
 use crate::signals::Signals;
-use crate::store::Store;
 use crate::store::bounded::Bounded;
+use crate::store::{Document, Store};
 
 /// The most CPU time that one image may take. Only an image that was built to be slow takes more.
 pub const CPU_LIMIT: Duration = Duration::from_secs(30);
@@ -38,53 +45,74 @@ const LONGEST_HAND_BACK: Duration = Duration::from_mins(5);
 /// The least that it has after a signal, if the work took the whole grace.
 const LEAST_HAND_BACK: Duration = Duration::from_secs(5);
 
+/// The time that the report may take, if nobody asks the task to end.
+const LONGEST_REPORT: Duration = Duration::from_mins(2);
+/// The time between two lines about the progress, for people.
+const PROGRESS: Duration = Duration::from_secs(10);
+
 /// Runs the task: `vars` is the environment, `random_seed` spreads repetitions in time.
-pub async fn run(vars: Vec<(OsString, OsString)>, signals: &mut Signals, random_seed: u64) -> Exit {
-    let (config, entries) = match read(&vars) {
-        Ok(read) => read,
+pub async fn run(vars: Vec<(OsString, OsString)>, input: &Input, signals: &mut Signals, random_seed: u64) -> Exit {
+    let config = match read_config(&vars, input) {
+        Ok(config) => config,
         Err(exit) => return exit,
+    };
+    let mut parts = match Parts::open(input, &config) {
+        Ok(parts) => parts,
+        Err(why) => return refused(Exit::Batch, &why),
+    };
+    let first = match parts.next(signals).await {
+        Next::Part(part) => part,
+        Next::Unreadable(why) => return refused(Exit::Batch, &why),
+        Next::Asked(signal) => return refused(Exit::Retry, &format!("{signal}: nothing has begun")),
     };
     log::start(config.log_format, config.log_filter.clone());
     let connection = match Connection::open(&config).await {
         Ok(connection) => connection,
         Err(error) => return refused(Exit::Config, &error.to_string()),
     };
-    let start = Instant::now();
     let child_program = ChildProgram::new(vars);
-    let processed = match &connection.store {
+    let task = Task { config: &config, queues: connection.queues.as_ref(), child_program: &child_program, random_seed };
+    let ended = match &connection.store {
         #[cfg(feature = "aws")]
-        AnyStore::S3(store) => process(store, &config, entries, signals, &child_program, random_seed).await,
-        AnyStore::Dir(store) => process(store, &config, entries, signals, &child_program, random_seed).await,
+        AnyStore::S3(store) => task.run(store, first, &mut parts, signals).await,
+        AnyStore::Dir(store) => task.run(store, first, &mut parts, signals).await,
     };
-    let Processed { mut summary, unfinished, ended } = match processed {
-        Ok(processed) => processed,
-        Err(error) => return refused(Exit::Retry, &error),
-    };
-    if let Some(queues) = &connection.queues {
-        hand_back(&config, queues, &unfinished, ended, signals, &mut summary).await;
-    }
-    sum_up(&config, &summary, start.elapsed());
-    summary.exit()
+    ended.unwrap_or_else(|error| refused(Exit::Retry, &error))
 }
 
-/// The configuration and the entries of the batch; each fault of either is a line on standard error.
+/// The configuration; each fault is a line on standard error.
 ///
 /// # Errors
-/// [`Exit::Config`] and [`Exit::Batch`].
-pub fn read(vars: &[(OsString, OsString)]) -> Result<(Config, Vec<Entry>), Exit> {
-    let config = Config::from_vars(vars.iter().cloned()).map_err(|faults| {
+/// [`Exit::Config`], and [`Exit::Usage`] if there are two batches.
+pub fn read_config(vars: &[(OsString, OsString)], input: &Input) -> Result<Config, Exit> {
+    let vars = vars.iter().cloned();
+    let config = match input {
+        Input::Variable => Config::from_vars(vars),
+        Input::Standard | Input::File(_) => Config::without_batch(vars),
+    };
+    let config = config.map_err(|faults| {
         for fault in faults {
             stderr_line(&fault.to_string());
         }
         Exit::Config
     })?;
-    match event::parse(&config.batch, config.source_bucket.as_ref()) {
-        Ok(entries) => {
-            let entries = event::select(entries, &config.destination);
-            Ok((config, entries))
-        }
-        Err(error) => Err(refused(Exit::Batch, &error.to_string())),
+    if *input != Input::Variable && config.batch.is_some() {
+        return Err(refused(
+            Exit::Usage,
+            "SQS_BODY is set and --batch is given: a task has one batch, remove one of them",
+        ));
     }
+    Ok(config)
+}
+
+/// The entries of `SQS_BODY`.
+///
+/// # Errors
+/// It is no batch: what to say.
+pub fn read_variable(config: &Config) -> Result<Vec<Entry>, String> {
+    let batch = config.batch.as_deref().unwrap_or_default();
+    let entries = event::parse(batch, config.source_bucket.as_ref());
+    entries.map_err(|error| format!("SQS_BODY cannot be read as a batch: {error}"))
 }
 
 fn refused(exit: Exit, why: &str) -> Exit {
@@ -92,76 +120,221 @@ fn refused(exit: Exit, why: &str) -> Exit {
     exit
 }
 
+/// The parts of a batch.
+enum Parts {
+    /// All of it, or nothing any more.
+    Whole(Option<Part>),
+    Stream(Receiver<PartResult>),
+}
+
+/// What comes next.
+enum Next {
+    Part(Part),
+    Unreadable(String),
+    Asked(&'static str),
+}
+
+impl Parts {
+    fn open(input: &Input, config: &Config) -> Result<Self, String> {
+        Ok(match input {
+            Input::Variable => Self::Whole(Some(Part { entries: read_variable(config)?, is_last: true })),
+            Input::Standard | Input::File(_) => Self::Stream(input::open(input, config.source_bucket.as_ref())?),
+        })
+    }
+
+    async fn next(&mut self, signals: &mut Signals) -> Next {
+        let ended = || Next::Unreadable("the batch ends without an end".to_owned());
+        match self {
+            Self::Whole(part) => part.take().map_or_else(ended, Next::Part),
+            Self::Stream(parts) => tokio::select! {
+                part = parts.recv() => match part {
+                    Some(Ok(mut part)) => {
+                        // Who gave the file gives it again: unfinished records are not handed back one by one.
+                        part.entries.iter_mut().for_each(|entry| entry.is_referenced = true);
+                        Next::Part(part)
+                    }
+                    Some(Err(why)) => Next::Unreadable(why),
+                    None => ended(),
+                },
+                signal = signals.next() => Next::Asked(signal),
+            },
+        }
+    }
+}
+
 /// A failed record, and the queue message that hands it back.
 struct Unfinished {
     queue: Queue,
     message: Message,
-    outcome: Outcome,
+    pointer: String,
+    is_worth_retrying: bool,
 }
 
-/// A batch whose records all have an outcome.
-struct Processed {
-    summary: Summary,
-    unfinished: Vec<Unfinished>,
-    ended: Ended,
-}
-
-/// Processes all entries and writes a line for each. Gives the counts, and the records that go to a queue.
-async fn process<S: Store>(
-    store: &S,
-    config: &Config,
-    entries: Vec<Entry>,
-    signals: &mut Signals,
-    child_program: &ChildProgram,
+/// What a task needs to know, whatever its store is.
+struct Task<'a> {
+    config: &'a Config,
+    queues: Option<&'a Queues>,
+    child_program: &'a ChildProgram,
     random_seed: u64,
-) -> Result<Processed, String> {
-    raise_descriptor_limit();
-    if !Path::new("/proc/self").exists() {
-        tracing::warn!(
-            "there is no /proc: an image that takes too long is not given up, and a retried record has no process of \
-             its own"
-        );
-    }
-    let machine = Machine::within(&config.limits);
-    let store = &Bounded::new(store, machine.requests);
-    let pool = Pool::try_new(machine.threads, CPU_LIMIT / CPU_LIMIT_PART, Renderer::try_new)
-        .map_err(|error| format!("the decoders cannot be set up: {error}; give the task more memory or threads"))?;
-    let context = Context {
-        store: &store,
-        config,
-        machine,
-        spec: Arc::new(config.spec.clone()),
-        pool: &pool,
-        budget: &Budget::new(machine.memory_bytes),
-        child_program: Some(child_program),
-        random: &RefCell::new(fastrand::Rng::with_seed(random_seed)),
-    };
-    let mut summary = Summary::default();
-    let mut unfinished = Vec::new();
-    let ended = batch::run(&context, entries, signals, |outcome| {
-        summary.add(&outcome);
-        log::document(config.log_format, || outcome.to_json(), || outcome.to_text());
-        if let Some((queue, message)) = outcome.hand_back(config.hand_back.max_attempts) {
-            if queue == Queue::Failed {
-                summary.fail_for_good();
-            }
-            unfinished.push(Unfinished { queue, message, outcome });
+}
+
+impl Task<'_> {
+    /// Processes all parts. A record's line is written as soon as it is done, and what is unfinished is handed back
+    /// after each part.
+    async fn run<S: Store>(
+        &self,
+        store: &S,
+        first: Part,
+        parts: &mut Parts,
+        signals: &mut Signals,
+    ) -> Result<Exit, String> {
+        raise_descriptor_limit();
+        if !Path::new("/proc/self").exists() {
+            tracing::warn!(
+                "there is no /proc: an image that takes too long is not given up, and a retried record has no process \
+                 of its own"
+            );
         }
-    })
-    .await;
-    Ok(Processed { summary, unfinished, ended })
+        let start = Instant::now();
+        let config = self.config;
+        let machine = Machine::within(&config.limits);
+        let store = &Bounded::new(store, machine.requests);
+        let random = &RefCell::new(fastrand::Rng::with_seed(self.random_seed));
+        let pool = Pool::try_new(machine.threads, CPU_LIMIT / CPU_LIMIT_PART, Renderer::try_new)
+            .map_err(|error| format!("the decoders cannot be set up: {error}; give the task more memory or threads"))?;
+        let mut references = References::new(&store, config, random, machine.memory_bytes);
+        let mut summary = Summary::default();
+        let mut report = Vec::new();
+        let mut part = first;
+        let mut due;
+        let done = Cell::new(0);
+        loop {
+            let entries = references.resolve(part.entries, signals).await;
+            let entries = event::select(entries, &config.destination);
+            let entries_bytes = u64::try_from(entries.len()).unwrap_or(u64::MAX).saturating_mul(ENTRY_BYTES);
+            let context = Context {
+                store: &store,
+                config,
+                machine,
+                spec: Arc::new(config.spec.clone()),
+                pool: &pool,
+                budget: &Budget::new(machine.memory_bytes.saturating_sub(entries_bytes)),
+                child_program: Some(self.child_program),
+                random,
+            };
+            let total = part.is_last.then(|| done.get() + entries.len());
+            let mut unfinished = Vec::new();
+            let work = batch::run(&context, entries, signals, |outcome| {
+                done.set(done.get() + 1);
+                summary.add(&outcome);
+                let line = outcome.to_json();
+                if references.report.is_some() {
+                    report.extend(line.to_string().into_bytes());
+                    report.push(b'\n');
+                }
+                log::document(config.log_format, || line, || outcome.to_text());
+                unfinished.extend(self.unfinished(&outcome, &mut summary));
+            });
+            let ended = tokio::select! {
+                ended = work => ended,
+                never = self.tell_progress(&done, total, start) => match never {},
+            };
+            due = ended.due;
+            if let Some(queues) = self.queues {
+                due = hand_back(config, queues, &unfinished, due, signals, &mut summary).await;
+            }
+            if part.is_last {
+                break;
+            }
+            let next = if due.is_some() || ended.is_stopped {
+                Err("the task was asked to end, or had to".to_owned())
+            } else {
+                match parts.next(signals).await {
+                    Next::Part(part) => Ok(part),
+                    Next::Unreadable(why) => Err(why),
+                    Next::Asked(signal) => Err(signal.to_owned()),
+                }
+            };
+            part = match next {
+                Ok(part) => part,
+                Err(why) => {
+                    tracing::error!(
+                        "the batch is not read to its end: {why}. {} entries are done with. Give it again: what is \
+                         done is skipped as unchanged",
+                        done.get()
+                    );
+                    summary.leave_rest();
+                    break;
+                }
+            };
+        }
+        let took = start.elapsed();
+        let line = summary.to_json(&config.destination, log::now_ms(), took);
+        if let Some(place) = references.report {
+            report.extend(line.to_string().into_bytes());
+            report.push(b'\n');
+            write_report(&store, place, report, &summary, due).await;
+        }
+        log::document(config.log_format, || line, || summary.to_text(&config.destination, took));
+        Ok(summary.exit())
+    }
+
+    /// The message of a failed record, if it goes to a queue.
+    fn unfinished(&self, outcome: &Outcome, summary: &mut Summary) -> Option<Unfinished> {
+        let (queue, message) = outcome.hand_back(self.config.hand_back.max_attempts)?;
+        if queue == Queue::Failed {
+            summary.fail_for_good();
+        }
+        let is_worth_retrying = outcome.status.is_worth_retrying();
+        Some(Unfinished { queue, message, pointer: outcome.pointer.clone(), is_worth_retrying })
+    }
+
+    /// Says every few seconds how far the work is, for people; never ends.
+    async fn tell_progress(&self, done: &Cell<usize>, total: Option<usize>, start: Instant) -> Infallible {
+        if self.config.log_format == LogFormat::Json {
+            return std::future::pending().await;
+        }
+        let mut ticks = tokio::time::interval_at(Instant::now() + PROGRESS, PROGRESS);
+        loop {
+            ticks.tick().await;
+            stderr_line(&Progress { done: done.get(), total, took: start.elapsed() }.to_string());
+        }
+    }
+}
+
+/// Writes the report. If that fails, standard error says so.
+async fn write_report<S: Store>(
+    store: &S,
+    place: SourceObject,
+    lines: Vec<u8>,
+    summary: &Summary,
+    due: Option<Instant>,
+) {
+    let end = Instant::now() + due.map_or(LONGEST_REPORT, |_| LEAST_HAND_BACK);
+    let document = Document {
+        bucket: place.bucket.clone(),
+        key: place.key.clone(),
+        lines,
+        metadata: summary.counts().map(|(name, count)| (name, count.to_string())).into(),
+    };
+    match tokio::time::timeout_at(due.map_or(end, |due| due.max(end)), store.put_document(document)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!("the report {place} is not written: {error}"),
+        Err(_) => tracing::error!("the report {place} is not written: there was no time left"),
+    }
 }
 
 /// Sends each unfinished record to its queue, if that is configured. Records that cannot be sent are left to the exit
-/// code. One deadline is for all of it; it comes earlier after a signal, and the next signal ends it.
+/// code. One deadline is for all of it; it comes earlier after a signal, and the next signal ends it. Gives the time at
+/// which the process has to be over, if it was asked to end.
 async fn hand_back(
     config: &Config,
     queues: &Queues,
     unfinished: &[Unfinished],
-    ended: Ended,
+    due: Option<Instant>,
     signals: &mut Signals,
     summary: &mut Summary,
-) {
+) -> Option<Instant> {
     let urls = [(Queue::Retry, &config.hand_back.retry_url), (Queue::Failed, &config.hand_back.failed_url)];
     let url_of = |record: &Unfinished| urls.iter().find(|(queue, _)| *queue == record.queue)?.1.as_deref();
     let mut sending = SelectAll::new();
@@ -171,7 +344,7 @@ async fn hand_back(
         sending.extend(url.as_ref().map(|url| queues.send(url, messages).boxed_local()));
     }
     let mut results = BTreeMap::new();
-    let mut due = ended.due.map(|due| due.max(Instant::now() + LEAST_HAND_BACK));
+    let mut due = due.map(|due| due.max(Instant::now() + LEAST_HAND_BACK));
     let deadline = tokio::time::sleep_until(due.unwrap_or_else(|| Instant::now() + LONGEST_HAND_BACK));
     tokio::pin!(deadline);
     loop {
@@ -201,21 +374,12 @@ async fn hand_back(
     drop(sending);
     for (number, record) in unfinished.iter().enumerate() {
         let Some(url) = url_of(record) else { continue };
-        let pointer = &record.outcome.pointer;
+        let pointer = &record.pointer;
         match results.remove(&number) {
-            Some(Ok(())) => summary.hand_back(&record.outcome),
+            Some(Ok(())) => summary.hand_back(record.is_worth_retrying),
             Some(Err(error)) => tracing::error!("entry {pointer} is not handed back to {url}: {error}"),
             None => tracing::error!("entry {pointer} is not handed back to {url}: there was no time left"),
         }
     }
-}
-
-/// Writes the last line.
-fn sum_up(config: &Config, summary: &Summary, took: Duration) {
-    let destination = &config.destination;
-    log::document(
-        config.log_format,
-        || summary.to_json(destination, log::now_ms(), took),
-        || summary.to_text(destination, took),
-    );
+    due
 }

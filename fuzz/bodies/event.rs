@@ -40,7 +40,8 @@ pub(crate) fn run(input: &[u8]) {
                 EntryKind::Skip { object, reason: SkipReason::Duplicate | SkipReason::OwnOutput } => {
                     assert!(object.is_some(), "a skipped object has no name: {entry:?}");
                 }
-                EntryKind::Skip { .. } | EntryKind::Invalid { .. } => {}
+                EntryKind::Unread { .. } => panic!("nothing was read: {entry:?}"),
+                EntryKind::Skip { .. } | EntryKind::Invalid { .. } | EntryKind::Reference(_) => {}
             }
         }
     }

@@ -34,6 +34,21 @@ pub(super) async fn process<S: Store>(context: &Context<'_, S>, object: &SourceO
     (status, record.facts)
 }
 
+/// The end of a record whose outputs are those of the source as it is now; `None` if they are not, or that cannot be
+/// told. Nothing is downloaded.
+pub(super) async fn if_unchanged<S: Store>(context: &Context<'_, S>, object: &SourceObject) -> Option<(Status, Facts)> {
+    if context.config.existing == Existing::Remake {
+        return None;
+    }
+    let (facts, raced_unseen, source_name) = (Facts::default(), Vec::new(), object.name_hash());
+    let mut record = Record { context, object, source_name, facts, raced_unseen };
+    let names = record.output_names().ok()?;
+    let targets = record.look(&names).await.ok()?;
+    let etag = common_source(&targets)?;
+    let is_same = source::has_etag(context, object, &etag, &mut record.facts).await.ok()?;
+    is_same.then_some((Status::Skipped(SkipReason::Unchanged), record.facts))
+}
+
 /// The key of the first output of a record; `None` if it cannot have one. Two records with one first key have all keys
 /// in common.
 pub(super) fn first_output_key<S>(context: &Context<'_, S>, object: &SourceObject) -> Option<ObjectKey> {

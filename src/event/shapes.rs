@@ -1,49 +1,152 @@
 //! Every shape in which an object can be named: notifications, events, envelopes, lists.
 
+use std::fmt;
+
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{EXCERPT_CHARS, Entry, EntryKind};
+use super::{EXCERPT_CHARS, Entry, EntryKind, MAX_ENTRIES, Reference};
 use crate::object::{BucketName, NameError, ObjectKey, SourceObject};
 use crate::one_line::one_line;
 use crate::reason::SkipReason;
 
 /// How often a JSON string in the place of a value is unwrapped.
 const MAX_UNWRAPS: u8 = 4;
+/// How deep arrays, envelopes and lists may lie in each other.
+const MAX_DEPTH: u8 = 32;
+/// The most members of an object.
+const MAX_MEMBERS: usize = 1000;
+/// The longest record, event or object that is read as one: a key of 1,024 bytes, all of them escaped, takes 6 KiB.
+const MAX_RECORD_BYTES: usize = 64 << 10;
 
-/// The bucket and the depth that an entry inherits from the shapes around it.
+/// What an entry inherits from the shapes around it.
 #[derive(Clone, Copy)]
 struct Surroundings<'a> {
     bucket: Option<&'a BucketName>,
     unwraps: u8,
+    depth: u8,
 }
 
-/// All entries of a batch, in the order of the text. `source_bucket` is the bucket of entries that name only a key.
-pub(super) fn read(batch: &Value, source_bucket: Option<&BucketName>) -> Vec<Entry> {
-    let mut reader = ShapeReader { entries: Vec::new() };
-    reader.value(batch, "", &Surroundings { bucket: source_bucket, unwraps: 0 });
-    reader.entries
-}
-
-struct ShapeReader {
+/// Reads entries out of JSON, one level at a time: what lies deeper is text until it is its turn. So the memory is that
+/// of the entries, whatever the text is made of.
+pub(super) struct ShapeReader<'a> {
+    source_bucket: Option<&'a BucketName>,
     entries: Vec<Entry>,
 }
 
-impl ShapeReader {
-    fn push(&mut self, pointer: &str, kind: EntryKind) {
-        self.entries.push(Entry { pointer: pointer.to_owned(), kind });
+/// The members of an object. Of two of one name the last counts.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| *value)
     }
 
-    fn invalid(&mut self, pointer: &str, received: Value, message: impl Into<String>) {
-        self.push(pointer, EntryKind::Invalid { message: message.into(), received });
+    /// The text of a short member.
+    fn text(&self, name: &str) -> Option<String> {
+        let text = self.get(name)?.get();
+        if text.len() > MAX_RECORD_BYTES { None } else { serde_json::from_str(text).ok() }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            if members.len() == MAX_MEMBERS {
+                return Err(serde::de::Error::custom(format!("an object has more than {MAX_MEMBERS} members")));
+            }
+            members.push(member);
+        }
+        Ok(Members(members))
+    }
+}
+
+/// Hands the items of an array to a function, one after the other; it returns whether to go on.
+struct Items<F>(F);
+
+impl<'de, F: FnMut(&'de RawValue) -> bool> Visitor<'de> for Items<F> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+        let mut goes_on = true;
+        while let Some(item) = items.next_element()? {
+            goes_on = goes_on && (self.0)(item);
+        }
+        Ok(())
+    }
+}
+
+/// The object as `serde_json` reads it: for one that is short.
+fn map(raw: &RawValue) -> Result<Map<String, Value>, String> {
+    let text = raw.get();
+    if text.len() > MAX_RECORD_BYTES {
+        return Err(format!("an entry of {} bytes; at most {MAX_RECORD_BYTES} are accepted", text.len()));
+    }
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+impl<'a> ShapeReader<'a> {
+    /// `source_bucket` is the bucket of entries that name only a key.
+    pub(super) const fn new(source_bucket: Option<&'a BucketName>) -> Self {
+        Self { source_bucket, entries: Vec::new() }
+    }
+
+    /// All entries, in the order of the text; `None` if there were more than [`MAX_ENTRIES`].
+    pub(super) fn entries(self) -> Option<Vec<Entry>> {
+        Some(self.entries).filter(|entries| entries.len() <= MAX_ENTRIES)
+    }
+
+    /// Reads a whole document.
+    pub(super) fn document(&mut self, document: &RawValue) {
+        self.value(document, "", &self.outermost());
+    }
+
+    /// Reads one line of a batch in lines: JSON, `s3://bucket/key`, or a key.
+    pub(super) fn line(&mut self, line: &str, pointer: &str) {
+        let around = self.outermost();
+        match around.bucket.filter(|_| is_bare_key(line) && !line.starts_with("s3://")) {
+            Some(bucket) => self.key(line, pointer, bucket),
+            None => self.word(line, pointer, &around),
+        }
+    }
+
+    const fn outermost(&self) -> Surroundings<'a> {
+        Surroundings { bucket: self.source_bucket, unwraps: 0, depth: 0 }
+    }
+
+    fn push(&mut self, pointer: &str, kind: EntryKind) {
+        self.entries.push(Entry { pointer: pointer.to_owned(), is_referenced: false, kind });
+    }
+
+    fn invalid(&mut self, pointer: &str, received: impl Into<String>, message: impl Into<String>) {
+        self.push(pointer, EntryKind::Invalid { message: message.into(), received: received.into() });
     }
 
     fn skip(&mut self, pointer: &str, reason: SkipReason) {
         self.push(pointer, EntryKind::Skip { object: None, reason });
     }
 
-    fn object(&mut self, pointer: &str, received: Value, object: Result<SourceObject, String>) {
+    fn object(&mut self, pointer: &str, received: impl Into<String>, object: Result<SourceObject, String>) {
         let kind = match object {
-            Err(message) => EntryKind::Invalid { message, received },
+            Err(message) => EntryKind::Invalid { message, received: received.into() },
             Ok(object) if object.key.is_folder_marker(object.size_bytes) => {
                 EntryKind::Skip { object: Some(object), reason: SkipReason::FolderMarker }
             }
@@ -52,116 +155,173 @@ impl ShapeReader {
         self.push(pointer, kind);
     }
 
-    fn value(&mut self, value: &Value, pointer: &str, around: &Surroundings<'_>) {
-        match value {
-            Value::Array(items) => self.items(items, pointer, around),
-            Value::Object(members) => self.members(members, pointer, around),
-            Value::String(text) => self.text(text, pointer, around),
-            other => self.invalid(
+    fn value(&mut self, value: &RawValue, pointer: &str, around: &Surroundings<'_>) {
+        if around.depth == MAX_DEPTH {
+            return self.invalid(
                 pointer,
-                other.clone(),
-                format!("{other} is not an entry; accepted are an object, an array and a string"),
+                value.get(),
+                format!("arrays and objects are nested more than {MAX_DEPTH} deep"),
+            );
+        }
+        let inside = Surroundings { depth: around.depth + 1, ..*around };
+        match value.get().as_bytes().first() {
+            Some(b'[') => self.items(value, pointer, &inside),
+            Some(b'{') => self.members(value, pointer, &inside),
+            Some(b'"') => match serde_json::from_str::<String>(value.get()) {
+                Ok(text) => self.text(&text, value, pointer, around),
+                Err(error) => self.invalid(pointer, value.get(), error.to_string()),
+            },
+            _ => self.invalid(
+                pointer,
+                value.get(),
+                format!("{} is not an entry; accepted are an object, an array and a string", excerpt(value.get())),
             ),
         }
     }
 
-    fn items(&mut self, items: &[Value], pointer: &str, around: &Surroundings<'_>) {
-        for (index, item) in items.iter().enumerate() {
+    fn items(&mut self, list: &RawValue, pointer: &str, around: &Surroundings<'_>) {
+        let mut index = 0;
+        let read = serde_json::Deserializer::from_str(list.get()).deserialize_seq(Items(|item| {
             self.value(item, &format!("{pointer}/{index}"), around);
+            index += 1;
+            self.entries.len() <= MAX_ENTRIES
+        }));
+        if let Err(error) = read {
+            self.invalid(pointer, list.get(), error.to_string());
         }
     }
 
-    fn text(&mut self, text: &str, pointer: &str, around: &Surroundings<'_>) {
-        if text.starts_with("s3://") {
-            return self.object(pointer, text.into(), from_s3_uri(text));
-        }
-        if around.unwraps == MAX_UNWRAPS {
+    fn text(&mut self, text: &str, received: &RawValue, pointer: &str, around: &Surroundings<'_>) {
+        if around.unwraps == MAX_UNWRAPS && !text.starts_with("s3://") {
             return self.invalid(
                 pointer,
-                text.into(),
+                received.get(),
                 format!("JSON strings are unwrapped {MAX_UNWRAPS} times, this is one more"),
             );
         }
-        self.embedded(text, pointer, &Surroundings { unwraps: around.unwraps + 1, ..*around });
+        self.word(text, pointer, &Surroundings { unwraps: around.unwraps + 1, ..*around });
     }
 
-    /// JSON that an envelope carries as text. It needs no limit of depth: each level doubles the backslashes, so the
-    /// length of the text limits it.
-    fn embedded(&mut self, text: &str, pointer: &str, around: &Surroundings<'_>) {
-        match serde_json::from_str::<Value>(text) {
-            Ok(value) => self.value(&value, pointer, around),
-            Err(_) if text.starts_with("s3://") => self.object(pointer, text.into(), from_s3_uri(text)),
-            Err(error) => {
-                let excerpt = one_line(&text.chars().take(EXCERPT_CHARS).collect::<String>());
-                self.invalid(
-                    pointer,
-                    text.into(),
-                    format!("\"{excerpt}\" is neither JSON ({error}) nor s3://bucket/key"),
-                );
+    /// JSON that an envelope carries as text, an `s3://` address, or a key. JSON needs no limit on its depth: each
+    /// level doubles the backslashes, so the length of the text limits it.
+    fn word(&mut self, text: &str, pointer: &str, around: &Surroundings<'_>) {
+        let received = || Value::from(text).to_string();
+        if text.starts_with("s3://") {
+            return self.object(pointer, received(), from_s3_uri(text));
+        }
+        match (serde_json::from_str::<&RawValue>(text), around.bucket) {
+            (Ok(value), _) => self.value(value, pointer, around),
+            (Err(_), Some(bucket)) if is_bare_key(text) => self.key(text, pointer, bucket),
+            (Err(error), bucket) => {
+                let mut message = format!("\"{}\" is neither JSON ({error}) nor s3://bucket/key", excerpt(text));
+                if bucket.is_none() && is_bare_key(text) {
+                    message += "; for a key alone, set SOURCE_BUCKET";
+                }
+                self.invalid(pointer, received(), message);
             }
         }
     }
 
-    fn members(&mut self, members: &Map<String, Value>, pointer: &str, around: &Surroundings<'_>) {
-        let text = |name: &str| members.get(name).and_then(Value::as_str);
+    fn key(&mut self, key: &str, pointer: &str, bucket: &BucketName) {
+        let object = ObjectKey::parse(key).map(|key| SourceObject::new(bucket.clone(), key));
+        self.object(pointer, Value::from(key).to_string(), object.map_err(text_of));
+    }
+
+    fn members(&mut self, value: &RawValue, pointer: &str, around: &Surroundings<'_>) {
+        let members = match serde_json::Deserializer::from_str(value.get()).deserialize_map(MembersVisitor) {
+            Ok(members) => members,
+            Err(error) => return self.invalid(pointer, value.get(), error.to_string()),
+        };
+        let text = |name: &str| members.text(name);
+        let has = |name: &str| members.has(name);
         if let Some(records) = members.get("Records") {
-            self.records(records, members, pointer, around);
+            self.records(records, value, &members, pointer, around);
         } else if let Some(items) = members.get("Items") {
-            self.batcher(items, members.get("BatchInput"), pointer, around);
-        } else if text("Event") == Some("s3:TestEvent") {
+            self.batcher(items, &members, pointer, around);
+        } else if text("Event").as_deref() == Some("s3:TestEvent") {
             self.skip(pointer, SkipReason::TestEvent);
-        } else if text("Type") == Some("Notification") {
-            self.envelope(members, "Message", pointer, around);
-        } else if members.contains_key("s3") || text("eventSource").is_some_and(is_s3_source) {
-            self.s3_record(members, pointer);
-        } else if members.contains_key("body") {
-            self.envelope(members, "body", pointer, around);
-        } else if members.contains_key("Body") {
-            self.envelope(members, "Body", pointer, around);
-        } else if members.contains_key("detail") || members.contains_key("detail-type") {
-            self.eventbridge(members, pointer);
-        } else if members.contains_key("key") || members.contains_key("Key") {
-            self.object(pointer, members.clone().into(), from_members(members, around.bucket));
+        } else if text("Type").as_deref() == Some("Notification") {
+            self.envelope(&members, "Message", value, pointer, around);
+        } else if has("s3") || text("eventSource").is_some_and(|source| is_s3_source(&source)) {
+            self.leaf(value, pointer, Self::s3_record);
+        } else if has("body") {
+            self.envelope(&members, "body", value, pointer, around);
+        } else if has("Body") {
+            self.envelope(&members, "Body", value, pointer, around);
+        } else if has("detail") || has("detail-type") {
+            self.leaf(value, pointer, Self::eventbridge);
+        } else if has("batch") {
+            let kind = match map(value).and_then(|members| from_reference(&members)) {
+                Ok(reference) => EntryKind::Reference(reference),
+                Err(message) => EntryKind::Invalid { message, received: value.get().to_owned() },
+            };
+            self.push(pointer, kind);
+        } else if has("key") || has("Key") {
+            self.object(pointer, value.get(), map(value).and_then(|members| from_members(&members, around.bucket)));
         } else {
-            let names: Vec<String> = members.keys().take(8).map(|name| format!("\"{}\"", one_line(name))).collect();
+            let names: Vec<String> =
+                members.0.iter().take(8).map(|(name, _)| format!("\"{}\"", excerpt(name))).collect();
             let names = names.join(", ");
             self.invalid(
                 pointer,
-                members.clone().into(),
+                value.get(),
                 format!(
                     "an object with the members {names}; accepted is an S3 notification, an EventBridge event of \
-                     aws.s3, an SNS or SQS envelope of one, {{\"bucket\",\"key\"}}, or {{\"Items\"}}"
+                     aws.s3, an SNS or SQS envelope of one, {{\"bucket\",\"key\"}}, {{\"batch\"}} or {{\"Items\"}}"
                 ),
             );
         }
     }
 
+    /// An object that is read as a whole.
+    fn leaf(&mut self, value: &RawValue, pointer: &str, read: fn(&mut Self, &Map<String, Value>, &str, &str)) {
+        match map(value) {
+            Ok(members) => read(self, &members, value.get(), pointer),
+            Err(message) => self.invalid(pointer, value.get(), message),
+        }
+    }
+
     /// Reads a list of records. The `attempts` beside the list are added to those of each record.
-    fn records(&mut self, records: &Value, members: &Map<String, Value>, pointer: &str, around: &Surroundings<'_>) {
-        let tried = match attempts(members.get("pixpipe")) {
+    fn records(
+        &mut self,
+        records: &RawValue,
+        value: &RawValue,
+        members: &Members<'_>,
+        pointer: &str,
+        around: &Surroundings<'_>,
+    ) {
+        let tried = match members.get("pixpipe").map(map).transpose() {
+            Ok(pixpipe) => attempts(pixpipe.map(Value::Object).as_ref()),
+            Err(_) => Ok(0),
+        };
+        let tried = match tried {
             Ok(tried) => tried,
-            Err(message) => return self.invalid(pointer, members.clone().into(), message),
+            Err(message) => return self.invalid(pointer, value.get(), message),
         };
         let begin = self.entries.len();
         self.list(records, &format!("{pointer}/Records"), around);
         for entry in self.entries.iter_mut().skip(begin) {
-            if let EntryKind::Work(object) = &mut entry.kind {
-                object.attempts = object.attempts.saturating_add(tried);
-            }
+            entry.kind.add_attempts(tried);
         }
     }
 
-    fn list(&mut self, list: &Value, pointer: &str, around: &Surroundings<'_>) {
-        match list {
-            Value::Array(items) => self.items(items, pointer, around),
-            other => self.invalid(pointer, other.clone(), format!("expected an array, received {}", kind_of(other))),
+    fn list(&mut self, list: &RawValue, pointer: &str, around: &Surroundings<'_>) {
+        if list.get().starts_with('[') {
+            self.items(list, pointer, around);
+        } else {
+            self.invalid(pointer, list.get(), format!("expected an array, received {}", kind_of_raw(list)));
         }
     }
 
-    fn batcher(&mut self, items: &Value, input: Option<&Value>, pointer: &str, around: &Surroundings<'_>) {
-        let bucket = match input.and_then(|input| member(input, &["bucket", "Bucket"])) {
+    fn batcher(&mut self, items: &RawValue, members: &Members<'_>, pointer: &str, around: &Surroundings<'_>) {
+        let input = members.get("BatchInput");
+        let bucket = match input
+            .and_then(|input| map(input).ok())
+            .as_ref()
+            .and_then(|input| ["bucket", "Bucket"].iter().find_map(|name| input.get(*name)))
+        {
             None => Ok(None),
-            Some(Value::String(name)) => BucketName::parse(name).map(Some).map_err(|error| error.to_string()),
+            Some(Value::String(name)) => BucketName::parse(name).map(Some).map_err(text_of),
             Some(other) => Err(format!("expected the name of a bucket, received {}", kind_of(other))),
         };
         match bucket {
@@ -171,75 +331,88 @@ impl ShapeReader {
             }
             // The items would have no bucket: they come back together with the input that should name it.
             Err(message) => {
-                let received = serde_json::json!({"Items": items, "BatchInput": input});
+                let input = input.map_or("null", RawValue::get);
+                let received = format!("{{\"Items\":{},\"BatchInput\":{input}}}", items.get());
                 self.invalid(&format!("{pointer}/BatchInput/bucket"), received, message);
             }
         }
     }
 
-    fn envelope(&mut self, members: &Map<String, Value>, name: &str, pointer: &str, around: &Surroundings<'_>) {
+    fn envelope(
+        &mut self,
+        members: &Members<'_>,
+        name: &str,
+        value: &RawValue,
+        pointer: &str,
+        around: &Surroundings<'_>,
+    ) {
         let pointer = format!("{pointer}/{name}");
         match members.get(name) {
-            Some(Value::String(text)) => self.embedded(text, &pointer, around),
-            Some(value @ (Value::Object(_) | Value::Array(_))) => self.value(value, &pointer, around),
+            Some(text) if text.get().starts_with('"') => match serde_json::from_str::<String>(text.get()) {
+                Ok(text) => self.word(&text, &pointer, around),
+                Err(error) => self.invalid(&pointer, value.get(), error.to_string()),
+            },
+            Some(inside) if inside.get().starts_with(['{', '[']) => self.value(inside, &pointer, around),
             other => {
-                let received = other.map_or("no member of that name", kind_of);
-                self.invalid(
-                    &pointer,
-                    members.clone().into(),
-                    format!("expected JSON, as text or as it is; received {received}"),
-                );
+                let received = other.map_or("no member of that name", kind_of_raw);
+                self.invalid(&pointer, value.get(), format!("expected JSON, as text or as it is; received {received}"));
             }
         }
     }
 
-    fn s3_record(&mut self, members: &Map<String, Value>, pointer: &str) {
+    fn s3_record(&mut self, members: &Map<String, Value>, received: &str, pointer: &str) {
         let source = members.get("eventSource");
         if let Some(source) = source.filter(|source| !source.as_str().is_some_and(is_s3_source)) {
-            return self.invalid(
-                pointer,
-                members.clone().into(),
-                format!("\"eventSource\" is {source}; accepted is \"aws:s3\""),
-            );
+            let message = format!("\"eventSource\" is {}; accepted is \"aws:s3\"", shown(source));
+            return self.invalid(pointer, received, message);
         }
         match members.get("eventName").map(|name| (name, name.as_str().and_then(notification_creates))) {
-            None | Some((_, Some(true))) => self.object(pointer, members.clone().into(), from_s3_record(members)),
+            None | Some((_, Some(true))) => self.object(pointer, received, from_s3_record(members)),
             Some((_, Some(false))) => {
                 let object = from_s3_record(members).ok();
                 self.push(pointer, EntryKind::Skip { object, reason: SkipReason::NotCreated });
             }
             Some((name, None)) => {
-                self.invalid(
-                    pointer,
-                    members.clone().into(),
-                    format!("\"eventName\" is {name}; known are S3's, such as \"ObjectCreated:Put\""),
-                );
+                let name = shown(name);
+                let message = format!("\"eventName\" is {name}; known are S3's, such as \"ObjectCreated:Put\"");
+                self.invalid(pointer, received, message);
             }
         }
     }
 
-    fn eventbridge(&mut self, members: &Map<String, Value>, pointer: &str) {
+    fn eventbridge(&mut self, members: &Map<String, Value>, received: &str, pointer: &str) {
         let source = members.get("source");
         if source.and_then(Value::as_str) != Some("aws.s3") {
-            let received = source.map_or("missing".to_owned(), Value::to_string);
-            let message = format!("\"source\" is {received}; accepted is \"aws.s3\"");
-            return self.invalid(pointer, members.clone().into(), message);
+            let source = source.map_or("missing".to_owned(), shown);
+            return self.invalid(pointer, received, format!("\"source\" is {source}; accepted is \"aws.s3\""));
         }
         match members.get("detail-type").map(|kind| (kind, kind.as_str().and_then(detail_creates))) {
-            None | Some((_, Some(true))) => self.object(pointer, members.clone().into(), from_eventbridge(members)),
+            None | Some((_, Some(true))) => self.object(pointer, received, from_eventbridge(members)),
             Some((_, Some(false))) => {
                 let object = from_eventbridge(members).ok();
                 self.push(pointer, EntryKind::Skip { object, reason: SkipReason::NotCreated });
             }
             Some((kind, None)) => {
-                self.invalid(
-                    pointer,
-                    members.clone().into(),
-                    format!("\"detail-type\" is {kind}; accepted is \"Object Created\""),
-                );
+                let message = format!("\"detail-type\" is {}; accepted is \"Object Created\"", shown(kind));
+                self.invalid(pointer, received, message);
             }
         }
     }
+}
+
+/// The start of a text, on one line.
+fn excerpt(text: &str) -> String {
+    one_line(&text.chars().take(EXCERPT_CHARS).collect::<String>())
+}
+
+/// The start of a value.
+fn shown(value: &Value) -> String {
+    excerpt(&value.to_string())
+}
+
+/// Whether a text that is no JSON may be meant as a key.
+pub(super) fn is_bare_key(text: &str) -> bool {
+    !text.is_empty() && !text.trim_start().starts_with(['{', '[', '"'])
 }
 
 /// AWS's own, and the names that S3-compatible stores put there (`minio:s3`, `ceph:s3`).
@@ -338,6 +511,19 @@ fn from_members(members: &Map<String, Value>, default_bucket: Option<&BucketName
     })
 }
 
+/// A batch that lies in the store.
+fn from_reference(members: &Map<String, Value>) -> Result<Reference, String> {
+    let address = |name: &str| {
+        let text = required_text(members.get(name), name)?;
+        from_s3_uri(text).map_err(|message| format!("\"{name}\": {message}"))
+    };
+    let report = match members.get("report") {
+        None | Some(Value::Null) => None,
+        Some(_) => Some(address("report")?),
+    };
+    Ok(Reference { batch: address("batch")?, report, attempts: attempts(members.get("pixpipe"))? })
+}
+
 fn from_s3_uri(uri: &str) -> Result<SourceObject, String> {
     let (bucket, key) = uri
         .strip_prefix("s3://")
@@ -390,8 +576,15 @@ fn attempts(pixpipe: Option<&Value>) -> Result<u32, String> {
     digits.parse().map_err(|_| format!("\"pixpipe.attempts\" is {value}; accepted is a count"))
 }
 
-fn member<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
-    names.iter().find_map(|name| value.get(*name))
+fn kind_of_raw(value: &RawValue) -> &'static str {
+    match value.get().as_bytes().first() {
+        Some(b'n') => "null",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'"') => "a string",
+        Some(b'[') => "an array",
+        Some(b'{') => "an object",
+        _ => "a number",
+    }
 }
 
 const fn kind_of(value: &Value) -> &'static str {

@@ -1,7 +1,7 @@
 //! Tables: one row a shape.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -15,6 +15,10 @@ fn read(text: &str) -> Vec<String> {
             EntryKind::Work(object) => format!("{} work {} {}", entry.pointer, object.bucket, object.key),
             EntryKind::Skip { reason, .. } => format!("{} skip {}", entry.pointer, reason.as_str()),
             EntryKind::Invalid { .. } => format!("{} invalid", entry.pointer),
+            EntryKind::Reference(reference) => {
+                format!("{} batch {} {:?}", entry.pointer, reference.batch, reference.report.map(|at| at.address()))
+            }
+            EntryKind::Unread { .. } => panic!("nothing was read"),
         })
         .collect()
 }
@@ -116,6 +120,87 @@ fn every_shape_is_read() {
 }
 
 #[test]
+fn a_batch_is_named_by_reference() {
+    let reference = json!({"batch": "s3://work/batches/1 +.json", "pixpipe": {"attempts": 2, "reason": "interrupted"}});
+    let with_report = json!({"batch": "s3://work/1", "report": "s3://work/reports/1.jsonl"});
+    let cases = [
+        (reference.clone(), vec![" batch s3://work/batches/1 +.json None"]),
+        (with_report.clone(), vec![" batch s3://work/1 Some(\"s3://work/reports/1.jsonl\")"]),
+        (
+            json!([{"messageId": "1", "body": reference.to_string()}, "s3://b/k"]),
+            vec!["/0/body batch s3://work/batches/1 +.json None", "/1 work b k"],
+        ),
+        (json!({"Records": [with_report]}), vec!["/Records/0 batch s3://work/1 Some(\"s3://work/reports/1.jsonl\")"]),
+        (json!({"batch": "work/1"}), vec![" invalid"]),
+        (json!({"batch": "s3://work/"}), vec![" invalid"]),
+        (json!({"batch": 1}), vec![" invalid"]),
+        (json!({"batch": "s3://work/1", "report": "here"}), vec![" invalid"]),
+        (json!({"batch": "s3://work/1", "pixpipe": {"attempts": "x"}}), vec![" invalid"]),
+        (json!({"batch": "s3://work/1", "report": null}), vec![" batch s3://work/1 None"]),
+    ];
+    for (value, expected) in cases {
+        assert_eq!(read(&value.to_string()), expected, "{value}");
+    }
+    let tried = json!({"Records": [reference], "pixpipe": {"attempts": 3}});
+    let entries = parse(&tried.to_string(), None).expect("a batch");
+    let [Entry { kind: EntryKind::Reference(reference), .. }] = entries.as_slice() else { panic!("{entries:?}") };
+    assert_eq!(reference.attempts, 5);
+}
+
+#[test]
+fn a_batch_may_be_one_entry_a_line() {
+    let lines = "s3://b/a b.jpg\r\n\n  {\"key\":\"k\"}\nphotos/c.jpg\n[\"s3://b/d\"]\n{\"nothing\":1}\n\"photos/e\"\n{";
+    let expected = [
+        "/0 work b a b.jpg",
+        "/2 work fallback k",
+        "/3 work fallback photos/c.jpg",
+        "/4/0 work b d",
+        "/5 invalid",
+        "/6 work fallback photos/e",
+        "/7 invalid",
+    ];
+    assert_eq!(read(lines), expected);
+    assert_eq!(read("photos/a.jpg"), [" work fallback photos/a.jpg"], "one line is the entry");
+    assert_eq!(read("null"), [" invalid"], "JSON is JSON");
+    let error = parse("photos/a.jpg\nphotos/b.jpg", None).expect_err("no bucket").to_string();
+    assert!(error.contains("set SOURCE_BUCKET"), "{error}");
+}
+
+#[test]
+fn text_without_a_bucket_is_no_key() {
+    let entries = parse(&json!(["hello", "s3://b/k"]).to_string(), None).expect("a batch");
+    let [Entry { kind: EntryKind::Invalid { message, received }, .. }, _] = entries.as_slice() else {
+        panic!("{entries:?}")
+    };
+    assert!(message.contains("\"hello\"") && message.contains("SOURCE_BUCKET"), "{message}");
+    assert_eq!(received, "\"hello\"");
+}
+
+#[test]
+fn a_batch_has_a_bounded_number_of_entries() {
+    let list = |entries: usize| format!("[{}]", vec!["\"s3://b/k\""; entries].join(","));
+    assert_eq!(parse(&list(100_000), None).expect("as many as there may be").len(), 100_000);
+    assert_eq!(parse(&list(100_001), None), Err(BatchError::TooManyEntries));
+    let nested = format!("[{},{}]", list(60_000), list(60_000));
+    assert_eq!(parse(&nested, None), Err(BatchError::TooManyEntries));
+}
+
+#[test]
+fn what_is_deep_long_or_wide_is_refused_and_nothing_else_is() {
+    let deep = |depth: usize| format!("{}\"s3://b/k\"{}", "[".repeat(depth), "]".repeat(depth));
+    assert_eq!(read(&deep(31)), [format!("{} work b k", "/0".repeat(31))]);
+    assert_eq!(read(&deep(33)), [format!("{} invalid", "/0".repeat(32))]);
+    assert_eq!(read(&deep(1_000_000)).len(), 1, "no recursion without end");
+    let long = json!([{"key": "k", "more": "x".repeat(70_000)}, "s3://b/k"]);
+    assert_eq!(read(&long.to_string()), ["/0 invalid", "/1 work b k"]);
+    let members: Vec<String> = (0..1001).map(|number| format!("\"{number}\":1")).collect();
+    let wide = format!("[{{{}}},\"s3://b/k\"]", members.join(","));
+    assert_eq!(read(&wide), ["/0 invalid", "/1 work b k"]);
+    let twice = r#"{"key":"first","key":"last"}"#;
+    assert_eq!(read(twice), [" work fallback last"], "as most readers of JSON take it");
+}
+
+#[test]
 fn what_is_no_work_is_skipped_with_its_reason() {
     let mut removed = s3_record("a");
     removed["eventName"] = json!("ObjectRemoved:DeleteMarkerCreated");
@@ -156,7 +241,6 @@ fn an_entry_that_is_nothing_is_named_and_the_others_stay() {
         ("number", json!([1, "s3://b/k"]), vec!["/0 invalid", "/1 work b k"]),
         ("null", json!(null), vec![" invalid"]),
         ("empty object", json!([{}, {"key": "k"}]), vec!["/0 invalid", "/1 work fallback k"]),
-        ("text that is nothing", json!(["hello", "s3://b/k"]), vec!["/0 invalid", "/1 work b k"]),
         (
             "uri without key",
             json!(["s3://bucket", "s3://bucket/", "s3:///k"]),
@@ -303,7 +387,11 @@ fn of_two_entries_for_one_object_the_later_event_stays() {
     ];
     let elsewhere = Destination { bucket: BucketName::parse("out").expect("a name"), prefix: String::new() };
     for (label, first, second, kept_size) in cases {
-        let entries = [first, second].map(|object| Entry { pointer: String::new(), kind: EntryKind::Work(object) });
+        let entries = [first, second].map(|object| Entry {
+            pointer: String::new(),
+            is_referenced: false,
+            kind: EntryKind::Work(object),
+        });
         let selected = select(entries.into(), &elsewhere);
         let [Entry { kind: EntryKind::Work(kept), .. }, Entry { kind: EntryKind::Skip { reason, .. }, .. }] =
             selected.as_slice()

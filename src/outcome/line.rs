@@ -8,7 +8,7 @@ use std::time::Duration;
 use pixpipe_pixels::codec::Format;
 use serde_json::{Map, Value, json};
 
-use super::{Facts, Outcome, Status};
+use super::{Facts, Outcome, Status, Subject};
 use crate::one_line::one_line;
 use crate::reason::{FailReason, SkipReason};
 
@@ -18,12 +18,15 @@ impl Outcome {
     pub fn to_json(&self) -> Value {
         let mut line = Map::new();
         line.insert("status".into(), self.status.as_str().into());
-        match &self.object {
-            Some(object) => {
+        match &self.subject {
+            Subject::Object(object) => {
                 line.insert("bucket".into(), object.bucket.as_str().into());
                 line.insert("key".into(), object.key.as_str().into());
             }
-            None => {
+            Subject::Batch(reference) => {
+                line.insert("batch".into(), reference.batch.address().into());
+            }
+            Subject::Unknown(_) | Subject::Nothing => {
                 line.insert("entry".into(), self.pointer.as_str().into());
             }
         }
@@ -96,10 +99,11 @@ impl Outcome {
     /// The log line for people.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let name = match &self.object {
-            Some(object) => object.to_string(),
-            None if self.pointer.is_empty() => "the whole batch".to_owned(),
-            None => format!("entry {}", self.pointer),
+        let name = match &self.subject {
+            Subject::Object(object) => object.to_string(),
+            Subject::Batch(reference) => format!("batch {}", reference.batch),
+            Subject::Unknown(_) | Subject::Nothing if self.pointer.is_empty() => "the whole batch".to_owned(),
+            Subject::Unknown(_) | Subject::Nothing => format!("entry {}", self.pointer),
         };
         let status = self.status.as_str();
         match &self.status {

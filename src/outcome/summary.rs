@@ -1,11 +1,13 @@
 //! The summary of a batch, and the exit code that follows from it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{Outcome, Status};
 use crate::destination::Destination;
+use crate::reason::FailReason;
 
 /// The value of the metrics' dimension. CloudWatch accepts printable ASCII, at most 1,024 characters: other bytes are
 /// percent-encoded.
@@ -27,6 +29,9 @@ pub struct Summary {
     source_bytes: u64,
     broken_profiles: u64,
     failed_for_good: u64,
+    reasons: BTreeMap<FailReason, u64>,
+    /// A part of the batch was not read.
+    has_rest: bool,
     /// Failures that no queue took: those that are worth retrying, and the others.
     left_to_retry: u64,
     left_failed: u64,
@@ -74,6 +79,7 @@ impl Summary {
             Status::Skipped(_) => self.skipped += 1,
             Status::Failed { reason, .. } => {
                 self.failed += 1;
+                *self.reasons.entry(*reason).or_default() += 1;
                 if reason.is_worth_retrying() {
                     self.left_to_retry += 1;
                 } else {
@@ -89,18 +95,32 @@ impl Summary {
     }
 
     /// Marks an outcome that was added before as handed back, so that the exit code ignores it.
-    pub fn hand_back(&mut self, outcome: &Outcome) {
-        if let Status::Failed { reason, .. } = &outcome.status {
-            self.handed_back += 1;
-            let count = if reason.is_worth_retrying() { &mut self.left_to_retry } else { &mut self.left_failed };
-            *count = count.saturating_sub(1);
-        }
+    pub const fn hand_back(&mut self, is_worth_retrying: bool) {
+        self.handed_back += 1;
+        let count = if is_worth_retrying { &mut self.left_to_retry } else { &mut self.left_failed };
+        *count = count.saturating_sub(1);
+    }
+
+    /// Notes that a part of the batch was not read: it is worth retrying.
+    pub const fn leave_rest(&mut self) {
+        self.has_rest = true;
+    }
+
+    /// The counts that a report has as its metadata.
+    #[must_use]
+    pub const fn counts(&self) -> [(&'static str, u64); 4] {
+        [
+            ("written", self.written),
+            ("skipped", self.skipped),
+            ("failed", self.failed),
+            ("handed-back", self.handed_back),
+        ]
     }
 
     /// The exit code: work that is worth retrying counts more than records that failed for good.
     #[must_use]
     pub const fn exit(&self) -> Exit {
-        if self.left_to_retry > 0 {
+        if self.left_to_retry > 0 || self.has_rest {
             Exit::Retry
         } else if self.left_failed > 0 {
             Exit::Failed
@@ -141,6 +161,7 @@ impl Summary {
             "broken_profiles": self.broken_profiles,
             "source_bytes": self.source_bytes,
             "duration_ms": duration_ms,
+            "reasons": self.reasons.iter().map(|(reason, count)| (reason.as_str(), *count)).collect::<BTreeMap<_, _>>(),
             "exit_code": self.exit().code(),
         })
     }
@@ -148,13 +169,12 @@ impl Summary {
     /// The summary for people.
     #[must_use]
     pub fn to_text(&self, destination: &Destination, took: Duration) -> String {
-        let mut text = format!(
-            "{} written, {} skipped, {} failed to {destination} in {:.2} s",
-            self.written,
-            self.skipped,
-            self.failed,
-            took.as_secs_f64()
-        );
+        let mut text = format!("{} written, {} skipped, {} failed", self.written, self.skipped, self.failed);
+        if !self.reasons.is_empty() {
+            let reasons = self.reasons.iter().map(|(reason, count)| format!("{count} {}", reason.as_str()));
+            text += &format!(" ({})", reasons.collect::<Vec<_>>().join(", "));
+        }
+        text += &format!(" to {destination} in {:.2} s", took.as_secs_f64());
         if self.handed_back > 0 {
             text += &format!(", {} handed back", self.handed_back);
         }
@@ -193,6 +213,20 @@ mod tests {
     }
 
     #[test]
+    fn failures_are_counted_by_their_reason() {
+        let mut summary = Summary::default();
+        for reason in [FailReason::Corrupt, FailReason::NotFound, FailReason::Corrupt] {
+            summary.add(&Outcome::of(Status::failed(reason, "")));
+        }
+        let destination =
+            Destination { bucket: crate::object::BucketName::parse("out").expect("a name"), prefix: String::new() };
+        let json = summary.to_json(&destination, 0, Duration::ZERO);
+        assert_eq!(json["reasons"], json!({"corrupt": 2, "not-found": 1}));
+        let text = summary.to_text(&destination, Duration::ZERO);
+        assert_eq!(text, "0 written, 0 skipped, 3 failed (1 not-found, 2 corrupt) to s3://out/ in 0.00 s");
+    }
+
+    #[test]
     fn what_was_handed_back_no_longer_counts() {
         let mut summary = Summary::default();
         let corrupt = Outcome::of(Status::failed(FailReason::Corrupt, ""));
@@ -200,9 +234,9 @@ mod tests {
         summary.add(&corrupt);
         summary.add(&interrupted);
         assert_eq!(summary.exit(), Exit::Retry);
-        summary.hand_back(&interrupted);
+        summary.hand_back(true);
         assert_eq!(summary.exit(), Exit::Failed);
-        summary.hand_back(&corrupt);
+        summary.hand_back(false);
         assert_eq!((summary.exit(), summary.failed, summary.handed_back), (Exit::Done, 2, 2));
     }
 }

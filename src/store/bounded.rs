@@ -3,7 +3,7 @@
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{Condition, Download, Fetched, Output, OutputHead, Store, StoreError, Written};
+use super::{Condition, Document, Download, Fetched, Output, OutputHead, Store, StoreError, Written};
 use crate::object::{BucketName, ObjectKey};
 
 /// A store behind a semaphore.
@@ -80,5 +80,10 @@ impl<'a, S: Store> Store for &'a Bounded<'a, S> {
     async fn put(&self, output: Output, condition: &Condition) -> Result<Written, StoreError> {
         let _request = self.turn().await;
         self.store.put(output, condition).await
+    }
+
+    async fn put_document(&self, document: Document) -> Result<(), StoreError> {
+        let _request = self.turn().await;
+        self.store.put_document(document).await
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Download, Fetched, Origin, Output, OutputHead, Store, StoreError, Written};
+use super::{Condition, Document, Download, Fetched, Origin, Output, OutputHead, Store, StoreError, Written};
 use crate::object::{BucketName, ObjectKey};
 use crate::one_line::one_line;
 
@@ -243,6 +243,19 @@ impl Store for DirStore {
 
     async fn put(&self, output: Output, condition: &Condition) -> Result<Written, StoreError> {
         self.write(&output, condition)
+    }
+
+    async fn put_document(&self, document: Document) -> Result<(), StoreError> {
+        let path = self.object_path(&document.bucket, &document.key)?;
+        let refuse = |error: io::Error| refusal(&path, &error);
+        for folder in [path.parent(), Some(self.root.join(OWN_FOLDER).as_path())].into_iter().flatten() {
+            fs::create_dir_all(folder).map_err(refuse)?;
+        }
+        let lock =
+            File::create(self.root.join(OWN_FOLDER).join(format!("{}.lock", document.bucket))).map_err(refuse)?;
+        lock.lock().map_err(refuse)?;
+        let pending = self.root.join(OWN_FOLDER).join(format!("{}.pending", document.bucket));
+        write_file(&pending, &document.lines).and_then(|()| fs::rename(&pending, &path)).map_err(refuse)
     }
 }
 

@@ -13,7 +13,7 @@ use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ServerSideEncryption};
 use aws_smithy_types::timeout::TimeoutConfig;
 use md5::{Digest, Md5};
 
-use super::{Condition, Download, Fetched, Origin, Output, OutputHead, Store, StoreError, Written};
+use super::{Condition, Document, Download, Fetched, Origin, Output, OutputHead, Store, StoreError, Written};
 use crate::object::{BucketName, ObjectKey, uri};
 
 mod wire {
@@ -47,6 +47,13 @@ impl S3Store {
     pub(crate) fn new(config: &SdkConfig) -> Self {
         let builder = aws_sdk_s3::config::Builder::from(config).force_path_style(!is_aws(endpoint(config).as_deref()));
         Self { client: Client::from_conf(builder.build()), unconditional: Cell::new(false) }
+    }
+
+    /// The settings of a request with a body that is long.
+    fn uploading(&self) -> aws_sdk_s3::config::Builder {
+        let timeouts = self.client.config().timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
+        let timeouts = timeouts.into_builder().read_timeout(wire::UPLOAD).build();
+        aws_sdk_s3::Config::builder().timeout_config(timeouts)
     }
 }
 
@@ -234,17 +241,12 @@ impl Store for S3Store {
                 .set_metadata(Some(metadata(&origin)))
                 .body(ByteStream::from(body.clone()))
         };
-        let uploading = || {
-            let timeouts = self.client.config().timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
-            let timeouts = timeouts.into_builder().read_timeout(wire::UPLOAD).build();
-            aws_sdk_s3::Config::builder().timeout_config(timeouts)
-        };
         if !self.unconditional.get() {
             let conditional = match condition {
                 Condition::Absent => request().if_none_match("*"),
                 Condition::Unchanged(etag) => request().if_match(etag),
             };
-            match conditional.customize().config_override(uploading()).send().await {
+            match conditional.customize().config_override(self.uploading()).send().await {
                 Ok(_) => return Ok(Written::Done),
                 Err(error) if status(&error) == Some(501) => {
                     tracing::warn!("{place}: this store has no conditional writes; it is written to without them");
@@ -254,10 +256,24 @@ impl Store for S3Store {
                 Err(error) => return Err(refusal(&error, &place)),
             }
         }
-        match request().customize().config_override(uploading()).send().await {
+        match request().customize().config_override(self.uploading()).send().await {
             Ok(_) => Ok(Written::Done),
             Err(error) => Err(refusal(&error, &place)),
         }
+    }
+
+    async fn put_document(&self, document: Document) -> Result<(), StoreError> {
+        let Document { bucket, key, lines, metadata } = document;
+        let request = self
+            .client
+            .put_object()
+            .bucket(bucket.as_str())
+            .key(key.as_str())
+            .content_type("application/jsonl")
+            .set_metadata(Some(metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()))
+            .body(ByteStream::from(lines));
+        let written = request.customize().config_override(self.uploading()).send().await;
+        written.map(drop).map_err(|error| refusal(&error, &format!("writing {}", uri(&bucket, &key))))
     }
 }
 

@@ -11,4 +11,5 @@ mod layers;
 mod memory;
 mod process;
 mod race;
+mod references;
 mod s3;

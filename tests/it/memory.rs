@@ -7,6 +7,7 @@ use pixpipe_test_support::photos;
 use pixpipe_test_support::run::{Pixpipe, entries};
 use pixpipe_test_support::s3::Upload;
 use pixpipe_test_support::server::S3Server;
+use serde_json::json;
 use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
 
 /// A JPEG of 6000 × 4000 pixels of a realistic file size: waves with some noise.
@@ -138,4 +139,34 @@ fn a_thousand_objects_in_flight_fit_into_128_mebibytes() {
     let peak_bytes = finished.peak_bytes;
     assert!(peak_bytes > 16 << 20, "the peak of {peak_bytes} bytes was not measured");
     assert!(peak_bytes <= LIMIT_BYTES, "{peak_bytes} bytes were resident, the limit is {LIMIT_BYTES}");
+}
+
+/// As many entries as a task may have, each with the longest things that a notification says, each ending as a failure
+/// with a message and a line in the report.
+#[test]
+fn a_hundred_thousand_entries_fit_into_512_mebibytes() {
+    const LIMIT_BYTES: u64 = 512 << 20;
+    let server = S3Server::with_buckets();
+    server.create_bucket("work");
+    let lines: String = (0..100_000)
+        .map(|number| {
+            format!(
+                "{{\"bucket\":\"src\",\"key\":\"{number:060}.jpg\",\"size\":99999999999,\
+                 \"etag\":\"d41d8cd98f00b204e9800998ecf8427e\"}}\n"
+            )
+        })
+        .collect();
+    server.put("work", "batch", Upload::of(lines));
+    // Each is refused for its size, without a request.
+    let finished = Pixpipe::with_s3(server.endpoint())
+        .env("MEMORY_LIMIT_BYTES", &LIMIT_BYTES.to_string())
+        .batch(&json!({"batch": "s3://work/batch", "report": "s3://work/report"}))
+        .run()
+        .expect_code(1);
+    assert_eq!(finished.summary()["reasons"], json!({"too-many-bytes": 100_000}));
+    let report = server.object("work", "report");
+    assert_eq!(report.bytes.split(|byte| *byte == b'\n').count(), 100_002);
+    let entries_bytes = 100_000 * 1280 + (48 << 20);
+    assert!(finished.peak_bytes > 16 << 20, "the peak of {} bytes was not measured", finished.peak_bytes);
+    assert!(finished.peak_bytes <= entries_bytes, "{} bytes for the entries", finished.peak_bytes);
 }

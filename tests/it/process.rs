@@ -11,6 +11,7 @@ use pixpipe_test_support::run::{Pixpipe, entries, text};
 
 mod arguments;
 mod batch;
+mod batch_file;
 mod configuration;
 mod folders;
 mod log;

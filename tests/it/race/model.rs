@@ -19,7 +19,7 @@ use pixpipe::outcome::{Outcome, Status};
 use pixpipe::pool::Pool;
 use pixpipe::reason::FailReason;
 use pixpipe::signals::Signals;
-use pixpipe::store::{Condition, Download, Fetched, Output, OutputHead, Store, StoreError, Written};
+use pixpipe::store::{Condition, Document, Download, Fetched, Output, OutputHead, Store, StoreError, Written};
 use pixpipe_pixels::render::Renderer;
 use tokio::sync::{Notify, oneshot};
 
@@ -176,6 +176,10 @@ impl Store for Seen {
         outputs.insert(output.key.as_str().to_owned(), output);
         self.has_written.set(true);
         Ok(Written::Done)
+    }
+
+    async fn put_document(&self, _: Document) -> Result<(), StoreError> {
+        panic!("no batch of the model asks for a report")
     }
 }
 

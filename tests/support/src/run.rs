@@ -88,6 +88,12 @@ impl Pixpipe {
         self
     }
 
+    /// Redirects standard input, which is empty otherwise.
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
+        self.command.stdin(stdin);
+        self
+    }
+
     /// Redirects standard output. The test then does not read it.
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
         self.command.stdout(stdout);
