@@ -7,8 +7,15 @@ use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvi
 use aws_config::provider_config::ProviderConfig;
 use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_config::{AppName, BehaviorVersion, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::outcome::Exit;
 
 mod wire {
     //! Numbers for every service.
@@ -39,6 +46,74 @@ pub(crate) enum ConnectError {
         "AWS_REGION is required, since no profile names a region: set it to the buckets' region, such as eu-west-1"
     )]
     NoRegion,
+    /// There are no credentials.
+    #[error(
+        "there are no AWS credentials: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, nor a profile \
+         (AWS_PROFILE, ~/.aws), nor a web identity (AWS_WEB_IDENTITY_TOKEN_FILE), nor the role of an ECS task. Set one \
+         of them; after `aws sso login`, `aws configure export-credentials --format env` prints the first two"
+    )]
+    NoCredentials,
+    /// The source of the credentials is wrongly set up.
+    #[error("the AWS credentials cannot be had: {0}; mend the profile or the variables that name them")]
+    WrongCredentials(String),
+    /// The source of the credentials does not answer.
+    #[error("the AWS credentials cannot be had: {0}; try again later")]
+    NoAnswer(String),
+}
+
+impl ConnectError {
+    /// The exit code that it leads to.
+    pub(crate) const fn exit(&self) -> Exit {
+        match self {
+            Self::NoAnswer(_) => Exit::Retry,
+            Self::NoRegion | Self::NoCredentials | Self::WrongCredentials(_) => Exit::Config,
+        }
+    }
+}
+
+/// An error with its causes, in words for people. A cause that says what the error before has said is left out.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text += ": ";
+            text += &words;
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Credentials that were fetched already, then those of the chain: they are asked for once, before the batch.
+#[derive(Debug)]
+struct Fetched {
+    first: Mutex<Option<Credentials>>,
+    chain: CredentialsProviderChain,
+}
+
+impl Fetched {
+    async fn new(chain: CredentialsProviderChain) -> Result<Self, ConnectError> {
+        let first = chain.provide_credentials().await.map_err(|error| match &error {
+            CredentialsError::CredentialsNotLoaded(_) => ConnectError::NoCredentials,
+            CredentialsError::InvalidConfiguration(_) => ConnectError::WrongCredentials(self::chain(&error)),
+            _ => ConnectError::NoAnswer(self::chain(&error)),
+        })?;
+        Ok(Self { first: Mutex::new(Some(first)), chain })
+    }
+}
+
+impl ProvideCredentials for Fetched {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        match self.first.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(credentials) => future::ProvideCredentials::ready(Ok(credentials)),
+            None => self.chain.provide_credentials(),
+        }
+    }
 }
 
 /// The HTTP connections, region, credentials (fetched once), retries, time limits and user agent of every client.
@@ -47,7 +122,7 @@ pub(crate) enum ConnectError {
 /// EC2 is never asked.
 ///
 /// # Errors
-/// [`ConnectError`]; no request is sent here.
+/// [`ConnectError`]; no request is sent here but for credentials.
 pub(crate) async fn sdk_config() -> Result<SdkConfig, ConnectError> {
     let http_client = aws_smithy_http_client::Builder::new()
         .tls_provider(aws_smithy_http_client::tls::Provider::Rustls(
@@ -79,7 +154,7 @@ pub(crate) async fn sdk_config() -> Result<SdkConfig, ConnectError> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http_client)
         .region(region)
-        .credentials_provider(credentials)
+        .credentials_provider(Fetched::new(credentials).await?)
         .retry_config(RetryConfig::standard().with_max_attempts(wire::ATTEMPTS))
         .timeout_config(timeouts);
     if let Some(app_name) = app_name {

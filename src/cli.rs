@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 
-use crate::config::{Config, DefaultValue, Setting, VARIABLES, Variable};
+use crate::config::{Config, DefaultValue, Misspelt, Setting, VARIABLES, Variable};
 use crate::event::{self, Entry, EntryKind};
 use crate::log::{stderr_line, stdout_line};
 use crate::machine::Machine;
+use crate::object::{BucketName, ObjectKey};
 use crate::one_line::one_line;
 use crate::outcome::Exit;
 use crate::reason::FailReason;
@@ -15,7 +16,8 @@ use crate::task::{self, Input};
 /// What the arguments ask for.
 enum Order {
     Run(Input),
-    CheckConfig(Input),
+    CheckConfig,
+    CheckAccess,
     Help,
     Version,
 }
@@ -24,7 +26,11 @@ enum Order {
 pub async fn run(args: &[OsString], vars: Vec<(OsString, OsString)>, signals: &mut Signals, random_seed: u64) -> Exit {
     match order(args) {
         Ok(Order::Run(input)) => task::run(vars, &input, signals, random_seed).await,
-        Ok(Order::CheckConfig(input)) => check_config(&vars, &input),
+        Ok(Order::CheckConfig) => check_config(&vars),
+        Ok(Order::CheckAccess) => match Config::without_batch(vars) {
+            Ok(config) => task::check_access(&config).await,
+            Err(faults) => task::refuse_config(&faults),
+        },
         Ok(Order::Help) => print(&help()),
         Ok(Order::Version) => print(concat!("pixpipe ", env!("CARGO_PKG_VERSION"))),
         Err(why) => {
@@ -41,34 +47,35 @@ fn order(args: &[OsString]) -> Result<Order, String> {
         ([], _) => Order::Run(Input::Variable),
         (["--batch", _], [_, name]) => Order::Run(Input::named(name)),
         (["--batch"], _) => return Err("--batch needs the name of a file, or - for standard input".to_owned()),
-        (["--check-config"], _) => Order::CheckConfig(Input::Variable),
+        (["--check-config"], _) => Order::CheckConfig,
+        (["--check-access"], _) => Order::CheckAccess,
         (["--help" | "-h"], _) => Order::Help,
         (["--version" | "-V"], _) => Order::Version,
         (other, _) => {
             return Err(format!(
-                "the arguments \"{}\" are not accepted: give none, or one of --batch FILE, --check-config, --help, \
-                 --version",
+                "the arguments \"{}\" are not accepted: give none, or one of --batch FILE, --check-config, \
+                 --check-access, --help, --version",
                 one_line(&other.join(" "))
             ));
         }
     })
 }
 
-fn check_config(vars: &[(OsString, OsString)], input: &Input) -> Exit {
-    let config = match task::read_config(vars, input) {
+/// Shows the settings. A batch need not be there: a task definition has none.
+fn check_config(vars: &[(OsString, OsString)]) -> Exit {
+    let config = match Config::without_batch(vars.iter().cloned()) {
         Ok(config) => config,
-        Err(exit) => return exit,
+        Err(faults) => return task::refuse_config(&faults),
     };
-    match task::read_variable(&config) {
-        Ok(entries) => {
-            let entries = event::select(entries, &config.destination);
-            print(&preview(&config, &entries, Machine::within(&config.limits)))
-        }
+    task::warn_of(&Misspelt::all(vars));
+    let entries = match config.batch.is_some().then(|| task::read_variable(&config)).transpose() {
+        Ok(entries) => entries.map(|entries| event::select(entries, &config.destination)),
         Err(why) => {
             stderr_line(&why);
-            Exit::Batch
+            return Exit::Batch;
         }
-    }
+    };
+    print(&preview(&config, entries.as_deref(), Machine::within(&config.limits)))
 }
 
 fn print(text: &str) -> Exit {
@@ -77,7 +84,7 @@ fn print(text: &str) -> Exit {
 }
 
 /// The settings in the variables' own words, and the fate of each entry.
-fn preview(config: &Config, entries: &[Entry], machine: Machine) -> String {
+fn preview(config: &Config, entries: Option<&[Entry]>, machine: Machine) -> String {
     let mut text = String::from("Settings (* differs from the default):\n");
     for (variable, set) in VARIABLES.iter().zip(&config.settings) {
         text += &setting(variable, set, machine);
@@ -86,6 +93,13 @@ fn preview(config: &Config, entries: &[Entry], machine: Machine) -> String {
     for size in &config.spec.sizes {
         text += &format!("Spec of {size}: {}\n", config.spec.hash(*size));
     }
+    text += "\nExamples:\n";
+    for example in EXAMPLE_KEYS {
+        text += &outputs_of(config, example);
+    }
+    let Some(entries) = entries else {
+        return text + "\nSQS_BODY is not set: no entries. Nothing was read or written.";
+    };
     text += &format!("\nEntries: {}\n", entries.len());
     for Entry { pointer, kind, .. } in entries {
         let fate = match kind {
@@ -106,6 +120,21 @@ fn preview(config: &Config, entries: &[Entry], machine: Machine) -> String {
         text += &format!("  {pointer:<14}{fate}\n");
     }
     text + "\nNothing was read or written."
+}
+
+/// Source keys whose outputs are shown.
+const EXAMPLE_KEYS: [&str; 2] = ["photos/cat.jpg", "photos/dog.png"];
+
+/// The keys of the outputs of an example, one a line.
+fn outputs_of(config: &Config, example: &str) -> String {
+    let bucket = config.source_bucket.as_ref().map_or("<source bucket>", BucketName::as_str);
+    let extensions = config.spec.encoding.extensions();
+    let keys = config.spec.sizes.iter().filter_map(|size| {
+        let key = ObjectKey::parse(example).ok()?;
+        config.destination.output_key(*size, &key, extensions).ok()
+    });
+    let place = &config.destination.bucket;
+    keys.map(|key| format!("  s3://{bucket}/{example} -> s3://{place}/{}\n", one_line(key.as_str()))).collect()
 }
 
 /// One line of the settings: `NAME=value`, and the default if it differs.
@@ -135,6 +164,7 @@ fn help() -> String {
          Arguments: none, or one of\n  \
          --batch FILE        read the batch from a file, or from standard input (-), in place of SQS_BODY\n  \
          --check-config      show the settings and the fate of each entry; read and write nothing\n  \
+         --check-access      one request to each bucket and queue: is it there, and may it be used?\n  \
          --help, --version\n\nEnvironment:\n",
     );
     for variable in VARIABLES {

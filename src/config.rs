@@ -1,5 +1,6 @@
 //! The environment → [`Config`]: every variable of the contract, every fault at once.
 
+mod misspelt;
 mod preset;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use pixpipe_pixels::spec::{Color, Decode, Encoding, Filter, Rgb, Spec, Subsampli
 use serde::Deserialize;
 use tracing_subscriber::filter::Targets;
 
+pub use self::misspelt::Misspelt;
+use self::misspelt::meant;
 pub use self::preset::Preset;
 use crate::destination::Destination;
 use crate::object::BucketName;
@@ -71,7 +74,7 @@ impl<T> Row<T> {
         if value.is_none() {
             let Variable { name, accepts, meaning, .. } = *self.variable;
             let accepted = match text {
-                Some(text) => remedy(name, text).unwrap_or_else(|| accepts.to_owned()),
+                Some(text) => remedy(name, text).unwrap_or_else(|| accepts.to_owned() + &meant(accepts, text)),
                 None => inside_a_sentence(meaning),
             };
             faults.push(Fault { variable: name, received: text.cloned(), accepted });
@@ -814,6 +817,16 @@ mod tests {
         assert_eq!(faults[1].to_string(), "DEST_BUCKET is required: the bucket that receives the results");
     }
 
+    #[test]
+    fn a_misspelt_word_is_answered_by_the_nearest_one() {
+        let fault = |name, text| config(&[(name, text)]).expect_err("a fault")[0].to_string();
+        assert!(fault("FORMAT", "jpg").ends_with("use jpeg, png, webp or npy; is jpeg meant?"));
+        assert!(fault("FILTER", "lanczos").ends_with("is lanczos3 meant?"));
+        assert!(fault("FIT", "Cover").ends_with("is cover meant?"));
+        assert!(fault("FIT", "fill").ends_with("use cover, contain, stretch or short"));
+        assert!(fault("JPEG_QUALITY", "101").ends_with("use 1 to 100"));
+    }
+
     fn texts(faults: &[Fault]) -> Vec<String> {
         faults.iter().map(ToString::to_string).collect()
     }
@@ -858,7 +871,7 @@ mod tests {
             "FIT=\"cover\" is not accepted: use PRESET=clip-224 alone, which sets FIT=cover",
             "CROP_ROUND=\"even\" is not accepted: use PRESET=clip-224 alone, which sets CROP_ROUND=even",
             "FILTER=\"x\" is not accepted: use PRESET=clip-224 alone, which sets FILTER=bicubic",
-            "FORMAT=\"jpg\" is not accepted: use jpeg, png, webp or npy",
+            "FORMAT=\"jpg\" is not accepted: use jpeg, png, webp or npy; is jpeg meant?",
         ];
         assert_eq!(texts(&faults), expected);
     }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::DisplayErrorContext;
+use aws_sdk_sqs::error::ProvideErrorMetadata as _;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use aws_smithy_types::timeout::TimeoutConfig;
 use futures_util::stream::{self, Stream, StreamExt as _};
 
+use crate::aws::chain;
 use crate::outcome::Message;
 
 /// The most entries of one `SendMessageBatch`.
@@ -75,6 +76,15 @@ impl Queues {
         stream::iter(requests).map(send).buffer_unordered(REQUESTS)
     }
 
+    /// Asks whether messages may be sent: by a request without any, which every queue refuses that may be sent to.
+    pub(crate) async fn check(&self, url: &str) -> Result<(), SendError> {
+        match self.client.send_message_batch().queue_url(url).set_entries(Some(Vec::new())).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code().is_some_and(|code| code.contains("EmptyBatchRequest")) => Ok(()),
+            Err(error) => Err(SendError(chain(&error))),
+        }
+    }
+
     async fn send_batch(
         &self,
         url: &str,
@@ -98,7 +108,7 @@ impl Queues {
             Err(error) => {
                 // No answer at all, in all attempts.
                 is_given_up.set(is_given_up.get() || error.raw_response().is_none());
-                all_failed(&DisplayErrorContext(error).to_string())
+                all_failed(&chain(&error))
             }
             // Each entry has a result of its own: one that is in neither list was not sent.
             Ok(answer) => (0..messages.len())

@@ -1,5 +1,6 @@
 //! One run, from the environment to the exit code: read, connect, process, hand back, sum up.
 
+mod access;
 mod connection;
 mod input;
 
@@ -24,7 +25,7 @@ use crate::batch::reference::{ENTRY_BYTES, References};
 use crate::batch::{self, Context};
 use crate::budget::Budget;
 use crate::child::ChildProgram;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, Fault, LogFormat, Misspelt};
 use crate::event::{self, Entry};
 use crate::log::{self, stderr_line};
 use crate::machine::{Machine, raise_descriptor_limit};
@@ -51,7 +52,7 @@ const LONGEST_REPORT: Duration = Duration::from_mins(2);
 const PROGRESS: Duration = Duration::from_secs(10);
 
 /// Runs the task: `vars` is the environment, `random_seed` spreads repetitions in time.
-pub async fn run(vars: Vec<(OsString, OsString)>, input: &Input, signals: &mut Signals, random_seed: u64) -> Exit {
+pub async fn run(mut vars: Vec<(OsString, OsString)>, input: &Input, signals: &mut Signals, random_seed: u64) -> Exit {
     let config = match read_config(&vars, input) {
         Ok(config) => config,
         Err(exit) => return exit,
@@ -66,10 +67,14 @@ pub async fn run(vars: Vec<(OsString, OsString)>, input: &Input, signals: &mut S
         Next::Asked(signal) => return refused(Exit::Retry, &format!("{signal}: nothing has begun")),
     };
     log::start(config.log_format, config.log_filter.clone());
+    let misspelt = Misspelt::all(&vars);
+    warn_of(&misspelt);
     let connection = match Connection::open(&config).await {
         Ok(connection) => connection,
-        Err(error) => return refused(Exit::Config, &error.to_string()),
+        Err(error) => return refused(error.exit(), &error.to_string()),
     };
+    // It was said once; a child does not say it again.
+    vars.retain(|(name, _)| misspelt.iter().all(|other| *other.name != **name));
     let child_program = ChildProgram::new(vars);
     let task = Task { config: &config, queues: connection.queues.as_ref(), child_program: &child_program, random_seed };
     let ended = match &connection.store {
@@ -90,12 +95,7 @@ pub fn read_config(vars: &[(OsString, OsString)], input: &Input) -> Result<Confi
         Input::Variable => Config::from_vars(vars),
         Input::Standard | Input::File(_) => Config::without_batch(vars),
     };
-    let config = config.map_err(|faults| {
-        for fault in faults {
-            stderr_line(&fault.to_string());
-        }
-        Exit::Config
-    })?;
+    let config = config.map_err(|faults| refuse_config(&faults))?;
     if *input != Input::Variable && config.batch.is_some() {
         return Err(refused(
             Exit::Usage,
@@ -103,6 +103,19 @@ pub fn read_config(vars: &[(OsString, OsString)], input: &Input) -> Result<Confi
         ));
     }
     Ok(config)
+}
+
+/// Says each fault on standard error. Gives the exit code.
+#[must_use]
+pub fn refuse_config(faults: &[Fault]) -> Exit {
+    for fault in faults {
+        stderr_line(&fault.to_string());
+    }
+    let is_bare = faults.iter().all(|fault| fault.received.is_none());
+    if is_bare {
+        stderr_line("pixpipe --help lists all variables; docs/contract.md explains them");
+    }
+    Exit::Config
 }
 
 /// The entries of `SQS_BODY`.
@@ -113,6 +126,26 @@ pub fn read_variable(config: &Config) -> Result<Vec<Entry>, String> {
     let batch = config.batch.as_deref().unwrap_or_default();
     let entries = event::parse(batch, config.source_bucket.as_ref());
     entries.map_err(|error| format!("SQS_BODY cannot be read as a batch: {error}"))
+}
+
+/// Says on standard error which variables look like misspelt ones.
+pub fn warn_of(misspelt: &[Misspelt]) {
+    for other in misspelt {
+        stderr_line(&format!("warning: {other}"));
+    }
+}
+
+/// One request to each bucket and queue of the configuration. Gives a line for each, and whether the task could work.
+pub async fn check_access(config: &Config) -> Exit {
+    let connection = match Connection::open(config).await {
+        Ok(connection) => connection,
+        Err(error) => return refused(error.exit(), &error.to_string()),
+    };
+    match &connection.store {
+        #[cfg(feature = "aws")]
+        AnyStore::S3(store) => access::check(store, connection.queues.as_ref(), config).await,
+        AnyStore::Dir(store) => access::check(store, connection.queues.as_ref(), config).await,
+    }
 }
 
 fn refused(exit: Exit, why: &str) -> Exit {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ServerSideEncryption};
@@ -14,6 +14,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use md5::{Digest, Md5};
 
 use super::{Condition, Document, Download, Fetched, Origin, Output, OutputHead, Store, StoreError, Written};
+use crate::aws::chain;
 use crate::object::{BucketName, ObjectKey, uri};
 
 mod wire {
@@ -154,7 +155,7 @@ impl Download for Answer {
                         let why = format!("no data received for {} s", wire::STALL.as_secs());
                         return Err(StoreError::BrokenDownload(why));
                     }
-                    Ok(Err(error)) => return Err(StoreError::BrokenDownload(DisplayErrorContext(error).to_string())),
+                    Ok(Err(error)) => return Err(StoreError::BrokenDownload(chain(&error))),
                     Ok(Ok(Some(chunk))) => bytes.extend_from_slice(&chunk),
                     Ok(Ok(None)) => return Ok(bytes),
                 }
@@ -314,9 +315,10 @@ where
     let text = match (status, error.code(), error.message()) {
         (Some(status), Some(code), message) => format!("{doing}: {status} {code} {}", message.unwrap_or_default()),
         (Some(status), None, _) => format!("{doing}: status {status}"),
-        _ => format!("{doing}: {}", DisplayErrorContext(error)),
+        _ => format!("{doing}: {}", chain(error)),
     };
-    let text = text.trim_end().to_owned();
+    let remedy = remedy(status, error.code(), region(error));
+    let text = format!("{}{remedy}", text.trim_end());
     // Another task has other credentials, another clock and another connection.
     let is_transient = matches!(status, Some(408 | 409 | 425 | 429))
         || matches!(
@@ -340,6 +342,36 @@ where
         // All other answers of this kind would be the same the next time.
         (Some(300..=499), _) => StoreError::AccessDenied(text),
         _ => StoreError::Unavailable(text),
+    }
+}
+
+/// The region that the bucket is in, as S3 tells it to who asks in another one.
+fn region<E>(error: &SdkError<E>) -> Option<&str> {
+    error.raw_response()?.headers().get("x-amz-bucket-region")
+}
+
+/// The setting that a refusal points at.
+fn remedy(status: Option<u16>, code: Option<&str>, region: Option<&str>) -> String {
+    let is_elsewhere = matches!(
+        code,
+        Some("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException")
+    );
+    match (status, code, region) {
+        (Some(301 | 307), _, Some(region)) => format!(". The bucket is in another region: set AWS_REGION={region}"),
+        (Some(301 | 307), ..) => ". The bucket is in another region: set AWS_REGION to it".to_owned(),
+        _ if is_elsewhere => ". The bucket is in another region: set AWS_REGION to it".to_owned(),
+        (_, Some("InvalidAccessKeyId"), _) => {
+            ". This store does not know the key: look at AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL".to_owned()
+        }
+        (_, Some("SignatureDoesNotMatch"), _) => {
+            ". The secret is another key's: look at AWS_SECRET_ACCESS_KEY".to_owned()
+        }
+        (Some(403), Some("AccessDenied"), _) => {
+            ". The credentials lack the right, or a policy of the bucket or its key denies it: see docs/contract.md, \
+             section 9"
+                .to_owned()
+        }
+        _ => String::new(),
     }
 }
 

@@ -60,7 +60,7 @@ impl Connection {
 mod without_aws {
     use futures_util::stream::{self, Stream};
 
-    use crate::outcome::Message;
+    use crate::outcome::{Exit, Message};
 
     /// The configuration asks for a part of AWS.
     #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,15 @@ mod without_aws {
              STORE=dir:PATH without queues"
         )]
         NeedsAws(&'static str),
+    }
+
+    impl ConnectError {
+        /// The exit code that it leads to.
+        pub(crate) const fn exit(&self) -> Exit {
+            match self {
+                Self::NeedsAws(_) => Exit::Config,
+            }
+        }
     }
 
     /// No value of this type exists: there are no queues without AWS.
@@ -84,6 +93,11 @@ mod without_aws {
             match *self {}
             #[expect(unreachable_code, reason = "the type of the result")]
             stream::empty()
+        }
+
+        #[expect(clippy::unused_async, reason = "with AWS it waits for an answer")]
+        pub(crate) async fn check(&self, _url: &str) -> Result<(), ConnectError> {
+            match *self {}
         }
     }
 }

@@ -81,6 +81,27 @@ fn the_page_of_the_presets_has_the_settings_of_each() {
     }
 }
 
+/// The example names photos that are there, and variables that exist.
+#[test]
+fn the_compose_example_is_about_this_program() {
+    let text = fs::read_to_string(path("examples/compose.yaml")).expect("a readable example");
+    let (_, service) = text.split_once("\n  pixpipe:\n").expect("the service");
+    let (service, _) = service.split_once("\n  outputs:\n").expect("the next service");
+    let (_, environment) = service.split_once("    environment:\n").expect("its environment");
+    let (variables, photos): (Vec<&str>, Vec<&str>) =
+        environment.lines().filter(|line| !line.trim_start().starts_with('#')).partition(|line| line.contains(": "));
+    for line in variables {
+        let name = line.trim().split(':').next().unwrap_or_default();
+        let is_known = name.starts_with("AWS_") || VARIABLES.iter().any(|variable| variable.name == name);
+        assert!(is_known, "no variable {name}");
+    }
+    let photos: Vec<&str> = photos.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
+    assert_eq!(photos.len(), 4, "{photos:?}");
+    for photo in photos {
+        assert!(path("testdata/photos").join(photo).exists(), "no photo {photo}");
+    }
+}
+
 /// Every relative link of every document leads to a file.
 #[test]
 fn links_lead_somewhere() {

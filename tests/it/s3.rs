@@ -11,6 +11,7 @@ mod keys;
 mod outputs;
 mod races;
 mod requests;
+mod settings;
 mod sources;
 mod test_server;
 mod unchanged;

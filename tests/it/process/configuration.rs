@@ -100,3 +100,32 @@ fn geometry_beside_a_preset_is_reported_with_all_other_faults() {
     }
     assert_eq!(folders.written(), Vec::<PathBuf>::new());
 }
+
+#[test]
+fn a_misspelt_variable_is_warned_of_and_changes_nothing() {
+    let folders = Folders::new();
+    let run = || folders.run().env("SIZE", "64").env("DEST_BUKET", "x").env("HOME", "/root");
+    for finished in [run().run().expect_code(0), run().arg("--check-config").run().expect_code(0)] {
+        let warnings: Vec<_> = finished.stderr.lines().filter(|line| line.contains("has no effect")).collect();
+        assert_eq!(warnings.len(), 2, "{}", finished.stderr);
+        assert!(warnings[0].contains("DEST_BUKET") && warnings[0].contains("is DEST_BUCKET meant?"), "{warnings:?}");
+        assert!(warnings[1].contains("SIZE ") && warnings[1].contains("is SIZES meant?"), "{warnings:?}");
+    }
+    assert_eq!(folders.written().len(), 1);
+}
+
+#[test]
+fn a_configuration_without_a_batch_is_shown_with_examples() {
+    let folders = Folders::new();
+    let run = folders.run().without("SQS_BODY").env("DEST_PREFIX", "train/").env("SIZES", "224,299");
+    let text = run.env("SOURCE_BUCKET", "in").arg("--check-config").run().expect_code(0).stdout;
+    for line in [
+        "  SQS_BODY is not set",
+        "  s3://in/photos/cat.jpg -> s3://dest/train/224x224/photos/cat.jpg",
+        "  s3://in/photos/dog.png -> s3://dest/train/299x299/photos/dog.png.jpg",
+        "SQS_BODY is not set: no entries. Nothing was read or written.",
+    ] {
+        assert!(text.lines().any(|other| other == line), "no line {line} in\n{text}");
+    }
+    folders.run().env("SQS_BODY", "{bucket: x}").arg("--check-config").run().expect_code(65);
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use hyper::HeaderMap;
+use hyper::{HeaderMap, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -38,11 +38,14 @@ struct Entry {
 
 impl Queues {
     /// Handles one `SendMessageBatch` and returns the answer's body. With `refuse_half`, every second message is
-    /// refused and not kept.
-    pub(crate) fn answer(&self, request: &[u8], refuse_half: bool) -> Bytes {
+    /// refused and not kept. `None` if it has no message: SQS refuses it then.
+    pub(crate) fn answer(&self, request: &[u8], refuse_half: bool) -> Option<Bytes> {
         let SendMessageBatch { queue_url, entries } =
             serde_json::from_slice(request).expect("the body is a SendMessageBatch");
-        assert!((1..=10).contains(&entries.len()), "{} entries in one request", entries.len());
+        assert!(entries.len() <= 10, "{} entries in one request", entries.len());
+        if entries.is_empty() {
+            return None;
+        }
         let queue = queue_url.rsplit('/').next().expect("a split has a last part").to_owned();
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut successful, mut failed) = (Vec::new(), Vec::new());
@@ -57,7 +60,21 @@ impl Queues {
             let body = serde_json::from_str(&message_body).expect("every message of the program is JSON");
             messages.entry(queue.clone()).or_default().push(body);
         }
-        Bytes::from(json!({"Successful": successful, "Failed": failed}).to_string())
+        Some(Bytes::from(json!({"Successful": successful, "Failed": failed}).to_string()))
+    }
+
+    /// SQS's answer to a `SendMessageBatch` without messages.
+    pub(crate) fn refusal_of_none() -> Response<Bytes> {
+        let error = json!({
+            "__type": "com.amazonaws.sqs#EmptyBatchRequest",
+            "message": "There should be at least one SendMessageBatchRequestEntry in the request.",
+        });
+        Response::builder()
+            .status(StatusCode::BAD_REQUEST)
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amzn-query-error", "AWS.SimpleQueueService.EmptyBatchRequest;Sender")
+            .body(Bytes::from(error.to_string()))
+            .expect("a status and two headers are a valid answer")
     }
 
     /// Removes all messages from a queue and returns their bodies.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::{HeaderMap, Method, Response, StatusCode};
@@ -353,7 +353,12 @@ async fn answer(request: hyper::Request<Incoming>, shared: Arc<Shared>) -> io::R
         if matches!(fault, Some(Fault::LoseAnswer)) {
             return Err(io::Error::other("answer lost on purpose by the test"));
         }
-        return Ok(apply_fault(Response::new(()), &answer, fault.as_ref()));
+        return Ok(match answer {
+            Some(answer) => apply_fault(Response::new(()), &answer, fault.as_ref()),
+            None => {
+                Queues::refusal_of_none().map(|error| Full::new(error).map_err(|never| match never {}).boxed_unsync())
+            }
+        });
     }
     let request = match fault {
         Some(Fault::SlowUpload(time)) => read_slowly(request, time).await?,
