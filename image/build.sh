@@ -59,11 +59,14 @@ set -- --file Dockerfile --tag "$image" \
     --build-arg "REVISION=$(git rev-parse HEAD || true)" \
     --build-arg "CREATED=$(git log -1 --format=%cI || true)"
 
+# target/image/base names the base image that the program was built in, if it was built in one.
 base=$(sed -n 's/^FROM \(.*\) AS build$/\1/p' Dockerfile)
 if [ -z "${BINARY:-}" ] && "$engine" pull "$base" >"$folder/pull.log" 2>&1; then
     echo "$engine builds all stages"
+    echo "$base" >"$folder/base"
 else
     echo "$engine builds the final stage only"
+    : >"$folder/base"
     if [ -z "${BINARY:-}" ]; then
         make --no-print-directory tools
         cargo build --locked --package pixpipe --bin pixpipe --profile "$profile"

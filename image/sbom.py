@@ -2,6 +2,7 @@
 """Writes target/sbom.cdx.json: the components of the program that ships, as CycloneDX 1.5.
 
     python image/sbom.py                   # needs the network once, for cargo-cyclonedx
+    python image/sbom.py --program FILE    # for this program, which may be linked with the glibc of another machine
     python image/sbom.py --libjpeg-turbo   # prints the component of libjpeg-turbo alone, for its test
 
 cargo-cyclonedx describes the crates. It does not know which features ship: cargo's metadata unites those of all members
@@ -32,7 +33,8 @@ def main():
         print(json.dumps(libjpeg_turbo(packages)))
         return
     bom = cut_down(described(packages), shipped())
-    jpeg, libc = libjpeg_turbo(packages), glibc()
+    program = Path(sys.argv[2]) if sys.argv[1:2] == ["--program"] else None
+    jpeg, libc = libjpeg_turbo(packages), glibc(program)
     bom["components"] += [jpeg, libc]
     root = bom["metadata"]["component"]["bom-ref"]
     for dependency in bom["dependencies"]:
@@ -99,9 +101,13 @@ def libjpeg_turbo(packages):
     return library("libjpeg-turbo", version, f"pkg:github/libjpeg-turbo/libjpeg-turbo@{version}", licenses)
 
 
-def glibc():
-    """The C library of the machine that links: in the Dockerfile's build stage, that of Debian 12."""
-    _, version = platform.libc_ver()
+def glibc(program):
+    """The C library: the one that the program carries, else that of this machine, which would link it."""
+    if program:
+        [version] = re.findall(rb"GNU C Library .* stable release version ([\d.]+)\.\n", program.read_bytes())
+        version = version.decode()
+    else:
+        _, version = platform.libc_ver()
     return library("glibc", version, f"pkg:generic/glibc@{version}", [{"license": {"id": "LGPL-2.1-or-later"}}])
 
 
