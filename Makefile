@@ -12,7 +12,7 @@ CARGO_TEST := cargo test --locked --workspace --features fault-switch
 BIN := target/$(TRIPLE)/dist/pixpipe
 DEMO_BIN := target/$(TRIPLE)/quick
 
-.PHONY: help tools build demo check test lint format clippy deny goldens chaos parity presets ministack pipe \
+.PHONY: help tools build demo check test lint format clippy deny goldens chaos parity presets ministack pipe delivery \
 	image image-test sbom e2e bench fuzz clean
 
 help: ## this list
@@ -88,6 +88,9 @@ ministack: tools ## the program against ministack: S3 with checksums, conditions
 
 pipe: ## the Terraform module: mocked plans, service models, policies, seeded mistakes (needs terraform and node)
 	acceptance/pipe/run || [ $$? = 77 ]
+
+delivery: ## a release into a registry on this machine, and the module of its repository and roles (needs terraform)
+	acceptance/delivery/run || [ $$? = 77 ]
 
 image: ## the container image with docker, podman or buildah, and its compressed size
 	image/build.sh

@@ -79,6 +79,8 @@ EVERYTHING = [
           needs=("program",), variables={"BINARY": str(PROGRAM), "PROFILE": "dev", "IMAGE": "localhost/pixpipe:test"}),
     Stage("e2e", "the whole flow: terraform apply, uploads, tasks in containers, a bad day", "acceptance/e2e/run",
           needs=("image",), variables={"E2E_BINARY": str(PROGRAM), "PROFILE": "dev"}),
+    Stage("delivery", "a release into a registry, the module of its repository and roles", "acceptance/delivery/run",
+          needs=("program",), variables={"BINARY": str(PROGRAM)}),
     Stage("chaos", "many batches through every fault", f"{CARGO_TEST} --test chaos", needs=("compile",)),
     Stage("goldens", "the goldens are what Pillow makes", "make --no-print-directory goldens"),
     Stage("parity", "pixels beside Pillow's", "acceptance/parity/run", needs=("compile", "goldens"),

@@ -123,5 +123,5 @@ def rewritten(document, module):
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    for name in TABLES:
+    for name in filter(lambda name: (folder / name).exists(), TABLES):
         (folder / name).write_text(rewritten(name, folder), encoding="utf-8")
