@@ -17,7 +17,8 @@ resource "aws_ecr_repository" "this" {
   }
 }
 
-# The images of a list, and their attestations, have no tag of their own. ECR expires none of them before its list.
+# The images of a list, and their attestations, have no tag of their own. ECR expires none of them before its list:
+# https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html
 resource "aws_ecr_lifecycle_policy" "this" {
   repository = aws_ecr_repository.this.name
 

@@ -55,6 +55,7 @@ def the_workflow_releases_what_was_tested(module):
         roles = re.findall(r"vars\.(PIXPIPE_\w+_ROLE)", json.dumps(job))
         wanted = {"test": [], "build": ["PUSH"], "publish": ["PUSH"], "deploy": ["DEPLOY"]}[name]
         assert roles == [f"PIXPIPE_{role}_ROLE" for role in wanted], f"{name}: {roles}"
+    assert jobs["deploy"]["concurrency"] == {"group": "deploy", "cancel-in-progress": False}, "two may apply at a time"
     assert jobs["deploy"].get("environment") == "production", "it has no environment, so nobody approves"
     assert {"run": "make test"} in jobs["test"]["steps"]
     assert jobs["build"]["strategy"]["matrix"] == {"runner": ["ubuntu-24.04", "ubuntu-24.04-arm"]}
