@@ -85,6 +85,8 @@ EVERYTHING = [
     Stage("goldens", "the goldens are what Pillow makes", "make --no-print-directory goldens"),
     Stage("parity", "pixels beside Pillow's", "acceptance/parity/run", needs=("compile", "goldens"),
           variables={"BINARY": str(PROGRAM)}),
+    Stage("packing", "the recipes that pack by the manifest",
+          f"python3 acceptance/packing/packing.py --binary {PROGRAM}", needs=("program",)),
     Stage("ministack", "another S3 and SQS, with policies that are enforced", "acceptance/ministack/run",
           needs=("compile",), variables={"CARGO_TEST_ARGS": CARGO_TEST.removeprefix("cargo test ")}),
     LINT,

@@ -10,6 +10,9 @@ use tokio::process::Command;
 /// The running program: this path works in an empty image, and if the file was replaced or removed meanwhile.
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
+/// The argument of a child: it does the record, and what concerns the whole task is its parent's.
+pub(crate) const CHILD_ARGUMENT: &str = "--child";
+
 /// This program and the environment that it was started with.
 #[derive(Debug)]
 pub struct ChildProgram {
@@ -37,6 +40,7 @@ impl ChildProgram {
     /// The system starts no process.
     pub async fn run(&self, vars: &[(&str, Option<String>)]) -> io::Result<Output> {
         let mut command = Command::new(THIS_PROGRAM);
+        command.arg(CHILD_ARGUMENT);
         command.env_clear().envs(self.vars.iter().map(|(name, value)| (name, value)));
         for (name, value) in vars {
             match value {

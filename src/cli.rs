@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use crate::child::CHILD_ARGUMENT;
 use crate::config::{Config, DefaultValue, Misspelt, Setting, VARIABLES, Variable};
 use crate::event::{self, Entry, EntryKind};
 use crate::log::{stderr_line, stdout_line};
@@ -45,6 +46,7 @@ fn order(args: &[OsString]) -> Result<Order, String> {
     let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
     Ok(match (texts.as_slice(), args) {
         ([], _) => Order::Run(Input::Variable),
+        ([CHILD_ARGUMENT], _) => Order::Run(Input::Parent),
         (["--batch", _], [_, name]) => Order::Run(Input::named(name)),
         (["--batch"], _) => return Err("--batch needs the name of a file, or - for standard input".to_owned()),
         (["--check-config"], _) => Order::CheckConfig,

@@ -144,6 +144,10 @@ variables! {
     dest_prefix: String = "DEST_PREFIX", DefaultValue::Text(""), prefix,
         "at most 900 bytes",
         "The start of every output key, taken literally: `thumbs/` or `thumbs-`.";
+    manifest_prefix: Option<String> = "MANIFEST_PREFIX", DefaultValue::None("none"), |text| optional(text, prefix),
+        "at most 900 bytes",
+        "The start of the key of an object in `DEST_BUCKET` that tells what came of each record: one JSON Lines object \
+         a task.";
     preset: Option<Preset> = "PRESET", DefaultValue::None("none"), |text| optional(text, Preset::parse),
         "torchvision-256-224, torchvision-232-224, torchvision-342-299, timm-875-224, timm-900-224, timm-950-224, \
          timm-965-224, clip-224, hf-clip-224, hf-vit-224 or fid-299",
@@ -404,6 +408,8 @@ pub struct Config {
     pub batch: Option<String>,
     /// The place of outputs.
     pub destination: Destination,
+    /// The start of the key of the manifest; `None` for none.
+    pub manifest_prefix: Option<String>,
     /// The settings of outputs.
     pub spec: Spec,
     /// The bounds of the work.
@@ -505,6 +511,7 @@ impl Config {
         Self {
             batch: Some(values.sqs_body),
             destination: Destination { bucket: values.dest_bucket, prefix: values.dest_prefix },
+            manifest_prefix: values.manifest_prefix,
             spec: Spec {
                 sizes: values.sizes.into_iter().map(shaped).collect(),
                 fit: match values.fit {
@@ -754,6 +761,7 @@ mod tests {
         let cases: &[(&str, &[&str])] = &[
             ("DEST_BUCKET", &["", "a b", "a/b"]),
             ("DEST_PREFIX", &[&"x".repeat(901)]),
+            ("MANIFEST_PREFIX", &[&"x".repeat(901)]),
             ("PRESET", &["torchvision", "CLIP-224", "keras-nearest", "pytorch-fid"]),
             ("SIZES", &["0", "4097", "224,", ",", "224x", "axb", "-1", "224;299", "224@", "224@0", "@256", "224@4097"]),
             ("SIZES", &["224@223", "320x240@319", "224,224@256", "224@256,224@248", "224x224,224@224"]),

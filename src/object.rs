@@ -211,6 +211,13 @@ impl SourceObject {
         format!("s3://{}/{}", self.bucket, self.key)
     }
 
+    /// The last folder of the key; `None` if it lies in none.
+    #[must_use]
+    pub fn folder(&self) -> Option<&str> {
+        let (folders, _) = self.key.as_str().rsplit_once('/')?;
+        folders.rsplit('/').next().filter(|folder| !folder.is_empty())
+    }
+
     /// A hash of bucket and key, which tells the outputs of two sources apart: the MD5 of `s3://bucket/key`, in
     /// hexadecimal.
     #[must_use]

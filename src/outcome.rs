@@ -14,6 +14,7 @@ use crate::event::Reference;
 use crate::object::SourceObject;
 use crate::reason::{FailReason, SkipReason};
 use pixpipe_pixels::codec::Format;
+use serde::{Deserialize, Serialize};
 
 /// How a record ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +61,14 @@ impl Status {
 /// Facts about a source and its outputs, as far as the record came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Keys of the outputs that were written.
-    pub outputs: Vec<String>,
+    /// The outputs that were written.
+    pub outputs: Vec<OutputFacts>,
+    /// `ETag` of the source that they were made from, without quotes.
+    pub source_etag: Option<String>,
+    /// Its version, in a bucket that has versions.
+    pub source_version_id: Option<String>,
+    /// The SHA-256 of the source, in hexadecimal, if a manifest is asked for.
+    pub source_sha256: Option<String>,
     /// Size of the source.
     pub source_bytes: Option<u64>,
     /// Width as stored, in pixels.
@@ -70,6 +77,10 @@ pub struct Facts {
     pub source_height: Option<u32>,
     /// Its format.
     pub format: Option<Format>,
+    /// Its EXIF orientation, 1 to 8.
+    pub orientation: Option<u8>,
+    /// Its frames or pages; the first is read.
+    pub frames: Option<u32>,
     /// Why its ICC profile was ignored, if it was.
     pub broken_profile: Option<String>,
     /// Time spent on requests for the source.
@@ -82,6 +93,32 @@ pub struct Facts {
     pub encode: Option<Duration>,
     /// Time spent on requests for the outputs.
     pub put: Option<Duration>,
+}
+
+/// Facts about an output that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputFacts {
+    /// Its key.
+    pub key: String,
+    /// The folder of its size: `224x224`.
+    pub size: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its `ETag`, without quotes.
+    pub etag: String,
+    /// Its SHA-256 in hexadecimal, if a manifest is asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sha256: Option<String>,
+    /// The hash of its settings.
+    pub spec: String,
+}
+
+impl OutputFacts {
+    /// Of an output of which only the key is known.
+    fn named(key: &str) -> Self {
+        let (size, etag, spec) = (String::new(), String::new(), String::new());
+        Self { key: key.to_owned(), size, bytes: 0, etag, sha256: None, spec }
+    }
 }
 
 /// What an entry names.

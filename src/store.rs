@@ -147,10 +147,10 @@ pub struct Document {
 }
 
 /// How a conditional write ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
-    /// The output is written. The condition held, unless the store knows none.
-    Done,
+    /// The output is written, and this is its `ETag`, without quotes. The condition held, unless the store knows none.
+    Done(String),
     /// The condition no longer held: another task wrote first.
     Raced,
 }

@@ -29,7 +29,7 @@ use crate::config::{Config, Fault, LogFormat, Misspelt};
 use crate::event::{self, Entry};
 use crate::log::{self, stderr_line};
 use crate::machine::{Machine, raise_descriptor_limit};
-use crate::object::SourceObject;
+use crate::object::{ObjectKey, SourceObject};
 use crate::outcome::{Exit, Message, Outcome, Progress, Queue, Summary};
 use crate::pool::Pool;
 use crate::signals::Signals;
@@ -52,7 +52,7 @@ const LONGEST_REPORT: Duration = Duration::from_mins(2);
 const PROGRESS: Duration = Duration::from_secs(10);
 
 /// Runs the task: `vars` is the environment, `random_seed` spreads repetitions in time.
-pub async fn run(mut vars: Vec<(OsString, OsString)>, input: &Input, signals: &mut Signals, random_seed: u64) -> Exit {
+pub async fn run(vars: Vec<(OsString, OsString)>, input: &Input, signals: &mut Signals, random_seed: u64) -> Exit {
     let config = match read_config(&vars, input) {
         Ok(config) => config,
         Err(exit) => return exit,
@@ -67,16 +67,18 @@ pub async fn run(mut vars: Vec<(OsString, OsString)>, input: &Input, signals: &m
         Next::Asked(signal) => return refused(Exit::Retry, &format!("{signal}: nothing has begun")),
     };
     log::start(config.log_format, config.log_filter.clone());
-    let misspelt = Misspelt::all(&vars);
-    warn_of(&misspelt);
+    let is_child = *input == Input::Parent;
+    if !is_child {
+        warn_of(&Misspelt::all(&vars));
+    }
     let connection = match Connection::open(&config).await {
         Ok(connection) => connection,
         Err(error) => return refused(error.exit(), &error.to_string()),
     };
-    // It was said once; a child does not say it again.
-    vars.retain(|(name, _)| misspelt.iter().all(|other| *other.name != **name));
     let child_program = ChildProgram::new(vars);
-    let task = Task { config: &config, queues: connection.queues.as_ref(), child_program: &child_program, random_seed };
+    let manifest_prefix = config.manifest_prefix.clone().filter(|_| !is_child);
+    let queues = connection.queues.as_ref();
+    let task = Task { config: &config, manifest_prefix, queues, child_program: &child_program, random_seed };
     let ended = match &connection.store {
         #[cfg(feature = "aws")]
         AnyStore::S3(store) => task.run(store, first, &mut parts, signals).await,
@@ -92,11 +94,11 @@ pub async fn run(mut vars: Vec<(OsString, OsString)>, input: &Input, signals: &m
 pub fn read_config(vars: &[(OsString, OsString)], input: &Input) -> Result<Config, Exit> {
     let vars = vars.iter().cloned();
     let config = match input {
-        Input::Variable => Config::from_vars(vars),
+        Input::Variable | Input::Parent => Config::from_vars(vars),
         Input::Standard | Input::File(_) => Config::without_batch(vars),
     };
     let config = config.map_err(|faults| refuse_config(&faults))?;
-    if *input != Input::Variable && config.batch.is_some() {
+    if matches!(input, Input::Standard | Input::File(_)) && config.batch.is_some() {
         return Err(refused(
             Exit::Usage,
             "SQS_BODY is set and --batch is given: a task has one batch, remove one of them",
@@ -170,7 +172,9 @@ enum Next {
 impl Parts {
     fn open(input: &Input, config: &Config) -> Result<Self, String> {
         Ok(match input {
-            Input::Variable => Self::Whole(Some(Part { entries: read_variable(config)?, is_last: true })),
+            Input::Variable | Input::Parent => {
+                Self::Whole(Some(Part { entries: read_variable(config)?, is_last: true }))
+            }
             Input::Standard | Input::File(_) => Self::Stream(input::open(input, config.source_bucket.as_ref())?),
         })
     }
@@ -193,6 +197,18 @@ impl Parts {
             },
         }
     }
+
+    /// The next part; the error is why it is not read.
+    async fn following(&mut self, is_stopped: bool, signals: &mut Signals) -> Result<Part, String> {
+        if is_stopped {
+            return Err("the task was asked to end, or had to".to_owned());
+        }
+        match self.next(signals).await {
+            Next::Part(part) => Ok(part),
+            Next::Unreadable(why) => Err(why),
+            Next::Asked(signal) => Err(signal.to_owned()),
+        }
+    }
 }
 
 /// A failed record, and the queue message that hands it back.
@@ -206,6 +222,8 @@ struct Unfinished {
 /// What a task needs to know, whatever its store is.
 struct Task<'a> {
     config: &'a Config,
+    /// The start of the manifest's key, if there is to be one.
+    manifest_prefix: Option<String>,
     queues: Option<&'a Queues>,
     child_program: &'a ChildProgram,
     random_seed: u64,
@@ -244,7 +262,8 @@ impl Task<'_> {
         loop {
             let entries = references.resolve(part.entries, signals).await;
             let entries = event::select(entries, &config.destination);
-            let entries_bytes = u64::try_from(entries.len()).unwrap_or(u64::MAX).saturating_mul(ENTRY_BYTES);
+            let entry_bytes = ENTRY_BYTES + self.manifest_line_bytes();
+            let entries_bytes = u64::try_from(entries.len()).unwrap_or(u64::MAX).saturating_mul(entry_bytes);
             let context = Context {
                 store: &store,
                 config,
@@ -257,6 +276,7 @@ impl Task<'_> {
             };
             let total = part.is_last.then(|| done.get() + entries.len());
             let mut unfinished = Vec::new();
+            let mut manifest = Vec::new();
             let work = batch::run(&context, entries, signals, |outcome| {
                 done.set(done.get() + 1);
                 summary.add(&outcome);
@@ -264,6 +284,10 @@ impl Task<'_> {
                 if references.report.is_some() {
                     report.extend(line.to_string().into_bytes());
                     report.push(b'\n');
+                }
+                if self.manifest_prefix.is_some() {
+                    manifest.extend(outcome.to_manifest().to_string().into_bytes());
+                    manifest.push(b'\n');
                 }
                 log::document(config.log_format, || line, || outcome.to_text());
                 unfinished.extend(self.unfinished(&outcome, &mut summary));
@@ -276,18 +300,14 @@ impl Task<'_> {
             if let Some(queues) = self.queues {
                 due = hand_back(config, queues, &unfinished, due, signals, &mut summary).await;
             }
+            if let (Some(prefix), false) = (&self.manifest_prefix, manifest.is_empty()) {
+                let name = format!("{prefix}{:013}-{:016x}.jsonl", log::now_ms(), random.borrow_mut().u64(..));
+                self.write_manifest(&store, name, manifest, due).await;
+            }
             if part.is_last {
                 break;
             }
-            let next = if due.is_some() || ended.is_stopped {
-                Err("the task was asked to end, or had to".to_owned())
-            } else {
-                match parts.next(signals).await {
-                    Next::Part(part) => Ok(part),
-                    Next::Unreadable(why) => Err(why),
-                    Next::Asked(signal) => Err(signal.to_owned()),
-                }
-            };
+            let next = parts.following(due.is_some() || ended.is_stopped, signals).await;
             part = match next {
                 Ok(part) => part,
                 Err(why) => {
@@ -306,10 +326,29 @@ impl Task<'_> {
         if let Some(place) = references.report {
             report.extend(line.to_string().into_bytes());
             report.push(b'\n');
-            write_report(&store, place, report, &summary, due).await;
+            let metadata = summary.counts().map(|(name, count)| (name, count.to_string())).into();
+            write_document(&store, "report", place, report, metadata, due).await;
         }
         log::document(config.log_format, || line, || summary.to_text(&config.destination, took));
         Ok(summary.exit())
+    }
+
+    /// The memory of a record's line in the manifest.
+    fn manifest_line_bytes(&self) -> u64 {
+        let sizes = u64::try_from(self.config.spec.sizes.len()).unwrap_or(u64::MAX);
+        if self.manifest_prefix.is_some() { sizes.saturating_mul(512).saturating_add(768) } else { 0 }
+    }
+
+    /// Writes a manifest among the outputs. Its metadata are those of an output, so that it is never a source.
+    async fn write_manifest<S: Store>(&self, store: &S, name: String, lines: Vec<u8>, due: Option<Instant>) {
+        let metadata = vec![("spec", "manifest".to_owned()), ("source-etag", "manifest".to_owned())];
+        match ObjectKey::parse(&name) {
+            Ok(key) => {
+                let place = SourceObject::new(self.config.destination.bucket.clone(), key);
+                write_document(store, "manifest", place, lines, metadata, due).await;
+            }
+            Err(error) => tracing::error!("the manifest {name} is not written: {error}"),
+        }
     }
 
     /// The message of a failed record, if it goes to a queue.
@@ -335,25 +374,21 @@ impl Task<'_> {
     }
 }
 
-/// Writes the report. If that fails, standard error says so.
-async fn write_report<S: Store>(
+/// Writes a text about the task. If that fails, standard error says so.
+async fn write_document<S: Store>(
     store: &S,
+    what: &str,
     place: SourceObject,
     lines: Vec<u8>,
-    summary: &Summary,
+    metadata: Vec<(&'static str, String)>,
     due: Option<Instant>,
 ) {
-    let end = Instant::now() + due.map_or(LONGEST_REPORT, |_| LEAST_HAND_BACK);
-    let document = Document {
-        bucket: place.bucket.clone(),
-        key: place.key.clone(),
-        lines,
-        metadata: summary.counts().map(|(name, count)| (name, count.to_string())).into(),
-    };
-    match tokio::time::timeout_at(due.map_or(end, |due| due.max(end)), store.put_document(document)).await {
+    let end = due.map_or(Instant::now() + LONGEST_REPORT, |due| due.max(Instant::now() + LEAST_HAND_BACK));
+    let document = Document { bucket: place.bucket.clone(), key: place.key.clone(), lines, metadata };
+    match tokio::time::timeout_at(end, store.put_document(document)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!("the report {place} is not written: {error}"),
-        Err(_) => tracing::error!("the report {place} is not written: there was no time left"),
+        Ok(Err(error)) => tracing::error!("the {what} {place} is not written: {error}"),
+        Err(_) => tracing::error!("the {what} {place} is not written: there was no time left"),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 use futures_util::future::join_all;
 use pixpipe_pixels::geometry::OutputSize;
 use pixpipe_pixels::render::Rendered;
+use sha2::{Digest as _, Sha256};
 
 use super::Context;
 use super::failure::RecordError;
@@ -14,7 +15,7 @@ use crate::budget::Permit;
 use crate::config::Existing;
 use crate::object::{ObjectKey, SourceObject};
 use crate::one_line::one_line;
-use crate::outcome::{Facts, Status};
+use crate::outcome::{Facts, OutputFacts, Status};
 use crate::reason::{FailReason, SkipReason};
 use crate::store::{Condition, Fetched, Origin, Output, OutputHead, Store, StoreError, Written};
 
@@ -84,15 +85,37 @@ struct Target<'a> {
 
 /// The outputs' files, in the order of their targets, and room for nothing but them.
 struct Made {
-    files: Vec<Vec<u8>>,
+    files: Vec<MadeFile>,
     version: Version,
     /// Given back when the files are written.
     _permit: Permit,
 }
 
+/// The file of one output.
+struct MadeFile {
+    bytes: Vec<u8>,
+    /// Its SHA-256, if a manifest is asked for.
+    sha256: Option<String>,
+}
+
+/// The SHA-256 of a source and of the files made from it, in hexadecimal.
+struct Hashes {
+    source: String,
+    files: Vec<String>,
+}
+
+impl Hashes {
+    fn of(source: &[u8], files: &[Vec<u8>]) -> Self {
+        let hash = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { source: hash(source), files: files.iter().map(|file| hash(file)).collect() }
+    }
+}
+
 /// How one write ended.
 struct PutEnd<'a> {
-    key: &'a ObjectKey,
+    name: &'a OutputName,
+    bytes: u64,
+    sha256: Option<String>,
     written: Written,
     /// Set if the store had refused to say whether the output exists.
     denied: Option<StoreError>,
@@ -204,12 +227,17 @@ impl<S: Store> Record<'_, S> {
     async fn make(&mut self, source: Source, targets: &[Target<'_>]) -> Result<Made, RecordError> {
         let Source { bytes, plan, permit, version } = source;
         let sizes: Vec<OutputSize> = targets.iter().map(|target| target.name.size).collect();
+        let is_hashed = self.context.config.manifest_prefix.is_some();
         let job = self.context.pool.run(move |renderer| {
             let rendered = renderer.render(&bytes, &plan, &sizes);
+            let hashes = match &rendered {
+                Ok(rendered) if is_hashed => Some(Hashes::of(&bytes, &rendered.files)),
+                _ => None,
+            };
             // The job owns its permit: if it is given up, its memory is still taken.
-            (rendered, permit)
+            (rendered, hashes, permit)
         });
-        let (rendered, permit) = job.await?;
+        let (rendered, hashes, permit) = job.await?;
         let Rendered { files, broken_profile, decode, resize, encode } = rendered?;
         add(&mut self.facts.decode, decode);
         add(&mut self.facts.resize, resize);
@@ -217,6 +245,13 @@ impl<S: Store> Record<'_, S> {
         self.facts.broken_profile = broken_profile;
         let output_bytes: usize = files.iter().map(Vec::len).sum();
         let permit = permit.shrunk(u64::try_from(output_bytes).unwrap_or(u64::MAX));
+        let (source_sha256, sha256) =
+            hashes.map_or((None, None), |Hashes { source, files }| (Some(source), Some(files)));
+        self.facts.source_etag = Some(version.etag.clone()).filter(|etag| !etag.is_empty());
+        self.facts.source_version_id.clone_from(&version.id);
+        self.facts.source_sha256 = source_sha256;
+        let mut sha256 = sha256.unwrap_or_default().into_iter();
+        let files = files.into_iter().map(|bytes| MadeFile { bytes, sha256: sha256.next() }).collect();
         Ok(Made { files, version, _permit: permit })
     }
 
@@ -228,12 +263,13 @@ impl<S: Store> Record<'_, S> {
             return Err(RecordError::new(FailReason::Internal, why));
         }
         let start = Instant::now();
-        let writes = targets.into_iter().zip(files).map(|(target, bytes)| self.put(target, bytes, &version));
+        let writes = targets.into_iter().zip(files).map(|(target, file)| self.put(target, file, &version));
         let writes = join_all(writes.collect::<Vec<_>>()).await;
         add(&mut self.facts.put, start.elapsed());
         let mut has_raced = false;
         for written in writes {
-            let PutEnd { key, written, denied } = written?;
+            let PutEnd { name, bytes, sha256, written, denied } = written?;
+            let key = &name.key;
             match (written, denied) {
                 // Without the right to list, the head of an output that did not exist yet was denied. The next round
                 // can read it, unless it was deleted again; if heads are denied time after time, the role may not
@@ -243,10 +279,11 @@ impl<S: Store> Record<'_, S> {
                     has_raced = true;
                     self.raced_unseen.extend(denied.map(|_| key.clone()));
                 }
-                (Written::Done, _) => {
-                    if !self.facts.outputs.iter().any(|written| written == key.as_str()) {
-                        self.facts.outputs.push(key.as_str().to_owned());
-                    }
+                (Written::Done(etag), _) => {
+                    let (key, size, spec) = (key.as_str().to_owned(), name.size.folder(), name.spec.clone());
+                    // A later round may write it again.
+                    self.facts.outputs.retain(|output| output.key != key);
+                    self.facts.outputs.push(OutputFacts { key, size, bytes, etag, sha256, spec });
                 }
             }
         }
@@ -262,8 +299,10 @@ impl<S: Store> Record<'_, S> {
         self.raced_unseen.iter().filter(|unseen| *unseen == key).count() + 1 >= MAX_UNSEEN
     }
 
-    async fn put<'n>(&self, target: Target<'n>, bytes: Vec<u8>, version: &Version) -> Result<PutEnd<'n>, StoreError> {
+    async fn put<'n>(&self, target: Target<'n>, file: MadeFile, version: &Version) -> Result<PutEnd<'n>, StoreError> {
         let Target { name, head, denied } = target;
+        let MadeFile { bytes, sha256 } = file;
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let condition = head.map_or(Condition::Absent, |head| Condition::Unchanged(head.etag));
         let output = Output {
             bucket: self.context.config.destination.bucket.clone(),
@@ -278,7 +317,7 @@ impl<S: Store> Record<'_, S> {
             },
         };
         let written = self.context.store.put(output, &condition).await?;
-        Ok(PutEnd { key: &name.key, written, denied })
+        Ok(PutEnd { name, bytes: length, sha256, written, denied })
     }
 }
 

@@ -231,5 +231,7 @@ async fn plan<S: Store>(
     facts.format = Some(header.format);
     facts.source_width = Some(header.size.width());
     facts.source_height = Some(header.size.height());
+    facts.orientation = Some(header.orientation.exif());
+    facts.frames = Some(header.frames);
     Ok((bytes, plan))
 }

@@ -122,7 +122,7 @@ impl DirStore {
         let json = serde_json::to_vec(&sidecar).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         write_file(&pending, &json).map_err(at(&pending))?;
         fs::rename(&pending, &sidecar_path).map_err(at(&sidecar_path))?;
-        Ok(Written::Done)
+        Ok(Written::Done(sidecar.etag))
     }
 }
 
@@ -300,13 +300,13 @@ mod tests {
             },
         };
         assert_eq!(store.read_head(&bucket, &key), Ok(None));
-        assert_eq!(store.write(&output(1), &Condition::Absent), Ok(Written::Done));
+        assert!(matches!(store.write(&output(1), &Condition::Absent), Ok(Written::Done(_))));
         assert_eq!(store.write(&output(2), &Condition::Absent), Ok(Written::Raced));
         let head = store.read_head(&bucket, &key).expect("readable").expect("there");
         let OutputHead { source_etag, spec, source, .. } = &head;
         assert_eq!([source_etag, spec, source].map(Option::as_deref), [Some("e1"), Some("s"), Some("n")]);
         let unchanged = Condition::Unchanged(head.etag.clone());
-        assert_eq!(store.write(&output(3), &unchanged), Ok(Written::Done));
+        assert!(matches!(store.write(&output(3), &unchanged), Ok(Written::Done(_))));
         assert_eq!(store.write(&output(4), &unchanged), Ok(Written::Raced));
         assert_eq!(fs::read(root.path().join("out/a/b.jpg")).expect("there"), [3]);
         fs::write(root.path().join("out/a/b.jpg"), [9, 9]).expect("writable");

@@ -248,7 +248,7 @@ impl Store for S3Store {
                 Condition::Unchanged(etag) => request().if_match(etag),
             };
             match conditional.customize().config_override(self.uploading()).send().await {
-                Ok(_) => return Ok(Written::Done),
+                Ok(put) => return Ok(Written::Done(unquoted(put.e_tag().unwrap_or_default()).to_owned())),
                 Err(error) if status(&error) == Some(501) => {
                     tracing::warn!("{place}: this store has no conditional writes; it is written to without them");
                     self.unconditional.set(true);
@@ -258,7 +258,7 @@ impl Store for S3Store {
             }
         }
         match request().customize().config_override(self.uploading()).send().await {
-            Ok(_) => Ok(Written::Done),
+            Ok(put) => Ok(Written::Done(unquoted(put.e_tag().unwrap_or_default()).to_owned())),
             Err(error) => Err(refusal(&error, &place)),
         }
     }

@@ -20,6 +20,8 @@ const PART_BYTES: usize = 4 << 20;
 pub enum Input {
     /// The variable `SQS_BODY`.
     Variable,
+    /// The same, in a child process: for one record, without a manifest.
+    Parent,
     /// Standard input.
     Standard,
     /// A file.
@@ -51,7 +53,7 @@ pub(super) type PartResult = Result<Part, String>;
 /// There is no such file, or no thread.
 pub(super) fn open(input: &Input, source_bucket: Option<&BucketName>) -> Result<Receiver<PartResult>, String> {
     let (name, file): (String, Box<dyn Read + Send>) = match input {
-        Input::Variable => return Err("SQS_BODY is no file".to_owned()),
+        Input::Variable | Input::Parent => return Err("SQS_BODY is no file".to_owned()),
         Input::Standard => ("standard input".to_owned(), Box::new(io::stdin())),
         Input::File(path) => {
             let name = path.to_string_lossy().into_owned();

@@ -8,6 +8,7 @@ use pixpipe_test_support::s3::{Object, Upload};
 use pixpipe_test_support::server::{Request, S3Server};
 
 mod keys;
+mod manifest;
 mod outputs;
 mod races;
 mod requests;

@@ -126,6 +126,8 @@ pub struct Header {
     pub(crate) largest: Size,
     /// The orientation of the stored picture.
     pub orientation: Orientation,
+    /// Frames of an animation, pages of a TIFF: the first one is read.
+    pub frames: u32,
     /// The embedded ICC profile.
     pub(crate) profile: Option<Profile>,
     /// Whether the file holds a single grey channel, so that its profile is a grey one.
@@ -261,6 +263,24 @@ mod tests {
         ];
         for (bytes, expected) in cases {
             assert_eq!(Format::sniff(bytes).ok(), *expected, "{bytes:?}");
+        }
+    }
+
+    /// The numbers are Pillow's `n_frames`.
+    #[test]
+    fn frames_are_counted() {
+        let cases = [
+            ("gif/animated.gif", 3),
+            ("png/animated.png", 3),
+            ("tiff/multipage.tif", 2),
+            ("webp/animated-lossy.webp", 3),
+            ("webp/animated.webp", 3),
+            ("orientation/png-6.png", 1),
+        ];
+        for (name, expected) in cases {
+            let path = format!("{}/../../testdata/images/{name}", env!("CARGO_MANIFEST_DIR"));
+            let bytes = std::fs::read(&path).expect("a file of testdata");
+            assert_eq!(Codecs::header(&bytes).map(|header| header.frames), Ok(expected), "{name}");
         }
     }
 

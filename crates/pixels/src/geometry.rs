@@ -322,6 +322,21 @@ pub enum Orientation {
 }
 
 impl Orientation {
+    /// Its EXIF value, 1 to 8.
+    #[must_use]
+    pub const fn exif(self) -> u8 {
+        match self {
+            Self::Upright => 1,
+            Self::FlipHorizontal => 2,
+            Self::Rotate180 => 3,
+            Self::FlipVertical => 4,
+            Self::Transpose => 5,
+            Self::Rotate90 => 6,
+            Self::Transverse => 7,
+            Self::Rotate270 => 8,
+        }
+    }
+
     /// The orientation of an EXIF value. Values outside 1..=8 are upright, as in every viewer.
     pub(crate) const fn from_exif(value: u16) -> Self {
         match value {

@@ -175,7 +175,7 @@ impl Store for Seen {
         }
         outputs.insert(output.key.as_str().to_owned(), output);
         self.has_written.set(true);
-        Ok(Written::Done)
+        Ok(Written::Done(String::new()))
     }
 
     async fn put_document(&self, _: Document) -> Result<(), StoreError> {

@@ -17,9 +17,9 @@ const PROFILE_NAME: &[u8] = b"\x0bICCRGBG1012";
 const GRAPHIC_CONTROL: u8 = 0xf9;
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
-    let BlockFacts { first_frame, profile } = check_blocks(bytes)?;
+    let BlockFacts { first_frame, frames, profile } = check_blocks(bytes)?;
     let mut header = raster::header(Format::Gif, open(bytes), Orientation::Upright, 2)?;
-    header.profile = profile;
+    (header.frames, header.profile) = (frames, profile);
     // A frame that is not as large as the screen gets a buffer of its own, as RGBA, and its indices another one.
     header.memory.fixed_bytes += first_frame.pixels().saturating_mul(6);
     if first_frame.pixels() > header.largest.pixels() {
@@ -35,19 +35,20 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Pixels, CodecError> {
 /// The facts that are read from the blocks directly.
 struct BlockFacts {
     first_frame: Size,
+    frames: u32,
     profile: Option<Profile>,
 }
 
 /// Checks that every block up to the trailer is complete.
 fn check_blocks(bytes: &[u8]) -> Result<BlockFacts, CodecError> {
-    let (mut first_frame, mut profile) = (None, None);
+    let (mut first_frame, mut frames, mut profile) = (None, 0, None);
     let mut cursor = Cursor::new(bytes);
     screen(&mut cursor)?;
     loop {
         match cursor.byte("the blocks before the trailer")? {
             b';' => {
                 let first_frame = first_frame.ok_or_else(|| CodecError::Corrupt("the GIF has no frame".to_owned()))?;
-                return Ok(BlockFacts { first_frame, profile });
+                return Ok(BlockFacts { first_frame, frames, profile });
             }
             b'!' => {
                 let label = cursor.byte("an extension's label")?;
@@ -63,6 +64,7 @@ fn check_blocks(bytes: &[u8]) -> Result<BlockFacts, CodecError> {
                 let [_, _, _, _, w0, w1, h0, h1, flags] = cursor.array::<9>("an image descriptor")?;
                 let size = raster::size(u16::from_le_bytes([w0, w1]).into(), u16::from_le_bytes([h0, h1]).into())?;
                 first_frame.get_or_insert(size);
+                frames += 1;
                 color_table(&mut cursor, flags)?;
                 cursor.byte("an image's code size")?;
                 sub_blocks(&mut cursor)?;

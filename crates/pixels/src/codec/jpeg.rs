@@ -426,6 +426,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
         format: Format::Jpeg,
         size,
         orientation: segments.exif.or(segments.xmp).unwrap_or_default(),
+        frames: 1,
         profile,
         is_gray,
         memory: stream.memory(),

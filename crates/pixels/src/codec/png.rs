@@ -14,10 +14,10 @@ use crate::buffer::Pixels;
 use crate::geometry::Orientation;
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
-    let ChunkFacts { orientation, row_bytes, profile } = check_chunks(bytes)?;
+    let ChunkFacts { orientation, row_bytes, frames, profile } = check_chunks(bytes)?;
     // One more byte per pixel: rows in flight, and the Adam7 passes that are expanded one by one.
     let mut header = raster::header(Format::Png, open(bytes), orientation, 1)?;
-    header.profile = profile;
+    (header.frames, header.profile) = (frames.max(1), profile);
     // The decoder inflates some rows at once into a buffer that doubles: 5 rows, and twice that in two copies.
     header.memory.fixed_bytes += row_bytes.saturating_mul(16);
     Ok(header)
@@ -63,6 +63,8 @@ struct ChunkFacts {
     orientation: Orientation,
     /// Length of a row as it is inflated, with its filter.
     row_bytes: u64,
+    /// The number of `fcTL` chunks, one for each frame of an animation.
+    frames: u32,
     profile: Option<Profile>,
 }
 
@@ -70,7 +72,7 @@ struct ChunkFacts {
 fn check_chunks(bytes: &[u8]) -> Result<ChunkFacts, CodecError> {
     let mut cursor = Cursor::new(bytes);
     cursor.take(8, "the signature")?;
-    let mut facts = ChunkFacts { orientation: Orientation::Upright, row_bytes: 0, profile: None };
+    let mut facts = ChunkFacts { orientation: Orientation::Upright, row_bytes: 0, frames: 0, profile: None };
     let (mut exif, mut raw_profile, mut xmp) = (None, None, None);
     let mut has_pixels = false;
     loop {
@@ -88,6 +90,7 @@ fn check_chunks(bytes: &[u8]) -> Result<ChunkFacts, CodecError> {
         match &kind {
             b"IHDR" => facts.row_bytes = row_bytes(data)?,
             b"IDAT" => has_pixels = true,
+            b"fcTL" => facts.frames += 1,
             b"iCCP" if !has_pixels && facts.profile.is_none() => {
                 facts.profile = zlib_of_profile(data).map(|at| Profile::Deflated(start + at..start + data.len()));
             }

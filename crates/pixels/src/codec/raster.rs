@@ -37,6 +37,7 @@ pub(super) fn header(
         size,
         largest: size,
         orientation,
+        frames: 1,
         profile: None,
         is_gray: !color.has_color(),
         memory: DecodeMemory {

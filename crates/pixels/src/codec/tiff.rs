@@ -87,7 +87,7 @@ const ENTRY_BYTES: usize = 12;
 const MAX_ENTRIES: u64 = 4096;
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
-    let page = TiffFile::open(bytes)?.first_page()?;
+    let Pages { first: page, count } = TiffFile::open(bytes)?.pages()?;
     let [(width, covered_width), (height, covered_height)] = page.sides()?;
     let size = raster::size(width, height)?;
     let photometric = page.number(tag::PHOTOMETRIC)?;
@@ -97,6 +97,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
         // All pixels of the tiles are decoded.
         largest: raster::size(covered_width, covered_height)?,
         orientation: page.orientation()?,
+        frames: count,
         profile: page
             .find(tag::ICC_PROFILE)
             .map(|entry| Profile::whole(entry.position..entry.position + entry.data.len())),
@@ -107,7 +108,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Pixels, CodecError> {
-    let page = TiffFile::open(bytes)?.first_page()?;
+    let page = TiffFile::open(bytes)?.pages()?.first;
     let source = page.decodable(bytes)?;
     let mut decoder = open(&source)?;
     let [(width, covered_width), (height, covered_height)] = page.sides()?;
@@ -277,6 +278,12 @@ impl Attention {
     }
 }
 
+/// The pages of a file.
+struct Pages<'a> {
+    first: Page<'a>,
+    count: u32,
+}
+
 /// One directory: its entries, all of which lie in the file.
 struct Page<'a> {
     file: TiffFile<'a>,
@@ -322,8 +329,8 @@ impl<'a> TiffFile<'a> {
         Ok(usize::try_from(offset).unwrap_or(usize::MAX))
     }
 
-    /// The first page. Checks that all pages lie in the file.
-    fn first_page(self) -> Result<Page<'a>, CodecError> {
+    /// The first page, and the number of pages. Checks that all of them lie in the file.
+    fn pages(self) -> Result<Pages<'a>, CodecError> {
         let mut position = self.offset(if self.big_tiff { 8 } else { 4 })?;
         let mut seen = HashSet::new();
         let mut first = None;
@@ -338,7 +345,8 @@ impl<'a> TiffFile<'a> {
             first = first.or(Some(page));
             position = next;
         }
-        first.ok_or_else(|| CodecError::Corrupt("the TIFF has no directory".to_owned()))
+        let first = first.ok_or_else(|| CodecError::Corrupt("the TIFF has no directory".to_owned()))?;
+        Ok(Pages { first, count: u32::try_from(seen.len()).unwrap_or(u32::MAX) })
     }
 
     fn page(self, position: usize) -> Result<(Page<'a>, usize), CodecError> {

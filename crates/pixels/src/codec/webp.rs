@@ -13,11 +13,11 @@ use crate::buffer::Pixels;
 use crate::geometry::{Orientation, Size};
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
-    let ChunkFacts { orientation, profile, pictures } = check_chunks(bytes)?;
+    let ChunkFacts { orientation, frames, profile, pictures } = check_chunks(bytes)?;
     // The lossy decoder keeps Y, U and V planes, the lossless one an RGBA picture and its transforms, and an animation
     // also has a canvas.
     let mut header = raster::header(Format::Webp, WebPDecoder::new(Bytes::new(bytes)), orientation, 10)?;
-    header.profile = profile;
+    (header.frames, header.profile) = (frames.max(1), profile);
     for picture in pictures {
         header.memory.fixed_bytes = header.memory.fixed_bytes.saturating_add(match picture.kind {
             Kind::Lossy(size) => {
@@ -77,6 +77,8 @@ pub(super) fn encode(pixels: &Pixels) -> Result<Vec<u8>, CodecError> {
 /// The facts that are read from the chunks directly.
 struct ChunkFacts<'a> {
     orientation: Orientation,
+    /// The number of `ANMF` chunks: 0 in a still picture.
+    frames: u32,
     profile: Option<Profile>,
     /// What the decoder may take for the picture: the first of each kind, and what the first frame begins with.
     pictures: Vec<Picture<'a>>,
@@ -131,7 +133,7 @@ fn check_chunks(bytes: &[u8]) -> Result<ChunkFacts<'_>, CodecError> {
     let mut chunks = Cursor::new(body);
     chunks.take(4, "the signature")?;
     let (mut exif, mut xmp) = (None, None);
-    let mut facts = ChunkFacts { orientation: Orientation::Upright, profile: None, pictures: Vec::new() };
+    let mut facts = ChunkFacts { orientation: Orientation::Upright, frames: 0, profile: None, pictures: Vec::new() };
     let mut seen = Vec::new();
     while !chunks.is_empty() {
         let at = start + chunks.position(body) + HEAD_BYTES;
@@ -141,6 +143,7 @@ fn check_chunks(bytes: &[u8]) -> Result<ChunkFacts<'_>, CodecError> {
         if length % 2 == 1 && !chunks.is_empty() {
             chunks.take(1, "a chunk's padding")?;
         }
+        facts.frames += u32::from(&kind == b"ANMF");
         // The decoder takes the first chunk of each kind.
         if !matches!(&kind, b"VP8 " | b"VP8L" | b"ALPH" | b"ANMF" | b"ICCP" | b"EXIF" | b"XMP ") || seen.contains(&kind)
         {
