@@ -56,6 +56,8 @@ pub struct Context<'a, S> {
 /// A record that waits or is in flight, and its place in the batch.
 #[derive(Clone)]
 struct Pending {
+    /// Its place among all.
+    place: usize,
     pointer: String,
     is_referenced: bool,
     object: SourceObject,
@@ -151,7 +153,9 @@ pub async fn run<S: Store>(
                 match (pending.remove(&number), end) {
                     (Some(record), Some((status, facts))) => on_outcome(record.ended(status, facts)),
                     (Some(record), None) => {
-                        waiting.push_back(Pending { looks_first: false, runs_alone: true, ..record });
+                        let order = |other: &Pending| (other.runs_alone, other.place);
+                        let at = waiting.partition_point(|other| order(other) < (true, record.place));
+                        waiting.insert(at, Pending { looks_first: false, runs_alone: true, ..record });
                     }
                     (None, _) => {}
                 }
@@ -204,14 +208,14 @@ fn queue_up<S>(
 ) -> VecDeque<Pending> {
     let mut waiting = VecDeque::new();
     let mut output_keys = BTreeSet::new();
-    for Entry { pointer, is_referenced, kind } in entries {
+    for (place, Entry { pointer, is_referenced, kind }) in entries.into_iter().enumerate() {
         let (subject, attempts, status) = match kind {
             EntryKind::Work(object) => {
                 let key = record::first_output_key(context, &object);
                 let has_own_outputs = key.is_none_or(|key| output_keys.insert(key));
                 let was_tried = object.attempts > 0;
                 let (runs_alone, looks_first) = (!has_own_outputs, was_tried && has_own_outputs);
-                waiting.push_back(Pending { pointer, is_referenced, object, runs_alone, looks_first });
+                waiting.push_back(Pending { place, pointer, is_referenced, object, runs_alone, looks_first });
                 continue;
             }
             EntryKind::Skip { object, reason } => {

@@ -175,7 +175,7 @@ fn a_signal_ends_the_child_process_of_a_retried_record() {
         }
         let finished = running.finish().expect_code(0);
         gate.open();
-        assert_eq!(finished.summary()["handed_back"], 3);
+        assert_eq!(finished.summary()["handed_back"], 3, "{}", finished.both_streams());
         let mut attempts: Vec<_> = server
             .take_messages("retry")
             .iter()
