@@ -55,6 +55,14 @@ locals {
   }
   pipeline_arn = "arn:${local.partition}:codepipeline:${local.place}:${local.pipeline_name}"
 
+  # What CodePipeline and CodeBuild ask of the bucket before they use it.
+  see_the_bucket = [for bucket in aws_s3_bucket.pipeline[*].arn : {
+    Sid      = "SeeTheBucket"
+    Effect   = "Allow"
+    Action   = ["s3:GetBucketAcl", "s3:GetBucketLocation", "s3:GetBucketVersioning"]
+    Resource = [bucket]
+  }]
+
   # A step reads the commit over the connection, and takes from, and puts into, the pipeline's bucket.
   step_statements = [for bucket in aws_s3_bucket.pipeline[*].arn : [
     {
@@ -66,7 +74,7 @@ locals {
     {
       Sid      = "HandOnWhatWasBuilt"
       Effect   = "Allow"
-      Action   = ["s3:GetObject", "s3:PutObject"]
+      Action   = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"]
       Resource = ["${bucket}/*"]
     },
     {
@@ -233,7 +241,6 @@ resource "aws_cloudwatch_log_group" "builds" {
 
 resource "aws_s3_bucket" "pipeline" {
   #checkov:skip=CKV_AWS_18:nothing in here is worth an access log
-  #checkov:skip=CKV_AWS_21:versions of what is thrown away serve nobody
   #checkov:skip=CKV_AWS_144:a copy in another region serves nobody
   #checkov:skip=CKV_AWS_145:S3 encrypts every object with its own key
   #checkov:skip=CKV2_AWS_62:nobody waits for its events
@@ -242,6 +249,17 @@ resource "aws_s3_bucket" "pipeline" {
   bucket        = "${local.pipeline_name}-${local.account_id}-${local.region}"
   force_destroy = var.force_delete
   tags          = var.tags
+}
+
+# CodePipeline wants a versioned bucket.
+resource "aws_s3_bucket_versioning" "pipeline" {
+  count = var.codepipeline_enabled ? 1 : 0
+
+  bucket = aws_s3_bucket.pipeline[0].id
+
+  versioning_configuration {
+    status = "Enabled"
+  }
 }
 
 resource "aws_s3_bucket_public_access_block" "pipeline" {
@@ -289,10 +307,17 @@ resource "aws_s3_bucket_lifecycle_configuration" "pipeline" {
       days = var.log_retention_days
     }
 
+    noncurrent_version_expiration {
+      noncurrent_days = 1
+    }
+
     abort_incomplete_multipart_upload {
       days_after_initiation = 1
     }
   }
+
+  # What expires old versions must come after there are some.
+  depends_on = [aws_s3_bucket_versioning.pipeline]
 }
 
 # --- roles ---
@@ -327,7 +352,7 @@ resource "aws_iam_role_policy" "pipeline" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat(local.see_the_bucket, [
       {
         Sid      = "ReadTheRepository"
         Effect   = "Allow"
@@ -343,10 +368,10 @@ resource "aws_iam_role_policy" "pipeline" {
       {
         Sid      = "HandOnWhatWasBuilt"
         Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:PutObject"]
+        Action   = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectAcl"]
         Resource = ["${aws_s3_bucket.pipeline[0].arn}/*"]
       },
-    ]
+    ])
   })
 }
 
@@ -382,7 +407,11 @@ resource "aws_iam_role_policy" "build" {
   name = "step"
   role = aws_iam_role.build[each.key].name
   policy = jsonencode({
-    Version   = "2012-10-17"
-    Statement = concat(flatten(local.step_statements), [for one in local.push_statements : one if each.key == "push"])
+    Version = "2012-10-17"
+    Statement = concat(
+      flatten(local.step_statements),
+      local.see_the_bucket,
+      [for one in local.push_statements : one if each.key == "push"],
+    )
   })
 }

@@ -25,8 +25,8 @@ PUSH_NEEDS = [
 STEP_NEEDS = [
     ("logs:CreateLogStream", f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/pixpipe/pixpipe-release:log-stream:x"),
     ("logs:PutLogEvents", f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/pixpipe/pixpipe-release:log-stream:x"),
-    ("s3:GetObject", f"{BUCKET}/source"),
-    ("s3:PutObject", f"{BUCKET}/source"),
+    *[(f"s3:{action}", f"{BUCKET}/source") for action in ("GetObject", "GetObjectVersion", "PutObject")],
+    *[(f"s3:{action}", BUCKET) for action in ("GetBucketAcl", "GetBucketLocation", "GetBucketVersioning")],
     ("codeconnections:UseConnection", CONNECTION),
     ("codestar-connections:UseConnection", CONNECTION),
 ]
@@ -40,7 +40,10 @@ ROLES = {
     "pipeline[0]": [
         *[(f"codebuild:{action}", f"{PROJECTS}{step}") for action in ("StartBuild", "BatchGetBuilds")
           for step in ("test", "build-arm64", "build-x86-64", "publish")],
-        ("s3:GetObject", f"{BUCKET}/source"), ("s3:PutObject", f"{BUCKET}/source"),
+        # https://docs.aws.amazon.com/codepipeline/latest/userguide/how-to-custom-role.html
+        *[(f"s3:{action}", f"{BUCKET}/source")
+          for action in ("GetObject", "GetObjectVersion", "PutObject", "PutObjectAcl")],
+        *[(f"s3:{action}", BUCKET) for action in ("GetBucketAcl", "GetBucketLocation", "GetBucketVersioning")],
         ("codeconnections:UseConnection", CONNECTION), ("codestar-connections:UseConnection", CONNECTION),
     ],
 }  # fmt: skip
@@ -237,6 +240,9 @@ def the_bucket_is_nobody_elses(stacks):
             assert allowed == (secure == "true"), f"{resource}: {context}: {allowed}"
     [rule] = stack["aws_s3_bucket_lifecycle_configuration.pipeline[0]"]["rule"]
     assert rule["status"] == "Enabled" and rule["expiration"][0]["days"] == 30
+    assert rule["noncurrent_version_expiration"][0]["noncurrent_days"] == 1
+    versioning = stack["aws_s3_bucket_versioning.pipeline[0]"]["versioning_configuration"]
+    assert versioning[0]["status"] == "Enabled", "CodePipeline wants a versioned bucket"
     name = stack["aws_s3_bucket.pipeline[0]"]["bucket"]
     assert len(name) + 27 - len("pixpipe") + len("ap-southeast-1") - len(REGION) <= 63, "the longest name does not fit"
 
