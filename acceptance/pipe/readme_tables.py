@@ -104,10 +104,17 @@ def output_table(module):
     return "\n".join(rows)
 
 
+def usual_designs_table(_):
+    import usual_designs  # which takes the prices from here
+
+    return usual_designs.table()
+
+
 # document: mark: function of the module's folder that makes the table
 TABLES = {
     "README.md": {"variables": variable_table, "outputs": output_table},
     "docs/cost.md": {"costs": lambda module: cost_table()},
+    "docs/usual-designs.md": {"usual designs": usual_designs_table},
 }
 
 
