@@ -16,7 +16,22 @@ locals {
   alarmed_state_machines = merge(
     { for machine in aws_sfn_state_machine.batch : "batch" => machine.arn },
     { for machine in aws_sfn_state_machine.redrive : "redrive" => machine.arn },
+    { for machine in aws_sfn_state_machine.backfill : "backfill" => machine.arn },
   )
+
+  # Where the records of a failed execution are, and what brings them back.
+  records_of_failed_executions = {
+    for name in keys(local.alarmed_state_machines) : name => (name == "backfill" ?
+      join(" ", [
+        "Their cause says why. What is not done lies below runs/ in the work bucket, or in the list: start them again",
+        "(docs/backfill.md of the module).",
+      ]) :
+      join(" ", [
+        "Their records are in no queue but in the executions' input: redrive the executions",
+        "(aws stepfunctions redrive-execution) within 14 days.",
+      ])
+    )
+  }
 
   # Alarms on one metric that is above (or at least) a threshold for five minutes, by the end of their names.
   metric_alarms = {
@@ -162,15 +177,12 @@ locals {
       }
     } if whole },
     { for key, arn in local.alarmed_state_machines : "${key}-executions-failed" => {
-      description = join(" ", [
-        "Executions failed, so their records are in no queue but in the executions' input: redrive the executions",
-        "(aws stepfunctions redrive-execution) within 14 days.",
-      ])
-      label      = "Executions that did not succeed"
-      expression = "FILL(failed, 0) + FILL(timed_out, 0) + FILL(aborted, 0)"
-      periods    = 1
-      seconds    = 300
-      silent     = false
+      description = "Executions of ${key} failed. ${local.records_of_failed_executions[key]}"
+      label       = "Executions that did not succeed"
+      expression  = "FILL(failed, 0) + FILL(timed_out, 0) + FILL(aborted, 0)"
+      periods     = 1
+      seconds     = 300
+      silent      = false
       metrics = { for id, metric in {
         failed    = "ExecutionsFailed"
         timed_out = "ExecutionsTimedOut"

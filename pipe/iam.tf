@@ -9,6 +9,12 @@ locals {
     state_machine = { sid = "ExactlyThisStateMachine", service = "states", arn = local.state_machine_arn }
     redrive       = { sid = "ExactlyThisStateMachine", service = "states", arn = local.redrive_state_machine_arn }
     task_stopped  = { sid = "ExactlyThisRule", service = "events", arn = local.task_stopped_rule_arn }
+    backfill      = { sid = "ExactlyThisStateMachine", service = "states", arn = local.backfill_state_machine_arn }
+    backfill_schedule = {
+      sid     = "ExactlyThisSchedule"
+      service = "scheduler"
+      arn     = local.backfill_schedule_arn
+    }
   }
 
   trust_policies = { for role, by in local.trusted : role => jsonencode({

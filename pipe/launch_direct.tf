@@ -86,6 +86,7 @@ resource "aws_cloudwatch_event_rule" "task_stopped" {
       lastStatus        = ["STOPPED"]
       clusterArn        = [local.cluster_arn]
       taskDefinitionArn = [{ prefix = "${aws_ecs_task_definition.this.arn_without_revision}:" }]
+      group             = ["family:${var.name}"] # the tasks of a backfill have another one: its executions watch them
       # Wide on purpose, the state machine looks closer: an exit code that is not 0; no exit code (never started); a
       # stop that is not the container's own exit. (After a Spot interruption, a task that handed its records back exits
       # with 0.)

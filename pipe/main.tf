@@ -22,23 +22,27 @@ locals {
   direct_capacity_provider = coalesce(var.direct_capacity_provider, "FARGATE")
 
   # Batches that do not fit into the overrides of a task lie in the work bucket.
-  works = !local.direct
+  works = !local.direct || var.backfill_enabled
 
   source_bucket_arn      = "arn:${local.partition}:s3:::${var.source_bucket}"
   destination_bucket_arn = "arn:${local.partition}:s3:::${var.destination_bucket}"
 
   # Written out, not read from the resources: trust policies name resources that are created after the role.
   arn_prefix = {
-    pipes  = "arn:${local.partition}:pipes:${local.region}:${local.account_id}"
-    states = "arn:${local.partition}:states:${local.region}:${local.account_id}"
-    events = "arn:${local.partition}:events:${local.region}:${local.account_id}"
-    ecs    = "arn:${local.partition}:ecs:${local.region}:${local.account_id}"
+    pipes     = "arn:${local.partition}:pipes:${local.region}:${local.account_id}"
+    states    = "arn:${local.partition}:states:${local.region}:${local.account_id}"
+    events    = "arn:${local.partition}:events:${local.region}:${local.account_id}"
+    scheduler = "arn:${local.partition}:scheduler:${local.region}:${local.account_id}"
+    ecs       = "arn:${local.partition}:ecs:${local.region}:${local.account_id}"
   }
-  pipe_arn                  = "${local.arn_prefix.pipes}:pipe/${var.name}"
-  state_machine_arn         = "${local.arn_prefix.states}:stateMachine:${var.name}"
-  redrive_state_machine_arn = "${local.arn_prefix.states}:stateMachine:${var.name}-redrive"
-  object_created_rule_arn   = "${local.arn_prefix.events}:rule/${var.name}-object-created"
-  task_stopped_rule_arn     = "${local.arn_prefix.events}:rule/${var.name}-task-stopped"
+  pipe_arn                   = "${local.arn_prefix.pipes}:pipe/${var.name}"
+  state_machine_arn          = "${local.arn_prefix.states}:stateMachine:${var.name}"
+  redrive_state_machine_arn  = "${local.arn_prefix.states}:stateMachine:${var.name}-redrive"
+  backfill_name              = "${var.name}-backfill"
+  backfill_schedule_arn      = "${local.arn_prefix.scheduler}:schedule/default/${local.backfill_name}"
+  backfill_state_machine_arn = "${local.arn_prefix.states}:stateMachine:${local.backfill_name}"
+  object_created_rule_arn    = "${local.arn_prefix.events}:rule/${var.name}-object-created"
+  task_stopped_rule_arn      = "${local.arn_prefix.events}:rule/${var.name}-task-stopped"
 
   container_name = "pixpipe"
 

@@ -44,7 +44,7 @@ output "redrive_dlq_url" {
 }
 
 output "work_bucket" {
-  description = "Name of the bucket of long batches, of those that were handed over, and of reports; null if direct."
+  description = "Name of the bucket of stored batches, handed-over ones and reports; null if there is none."
   value       = local.works ? local.work_bucket : null
 }
 
@@ -76,6 +76,11 @@ output "batch_state_machine_arn" {
 output "redrive_state_machine_arn" {
   description = "ARN of the state machine that hands records of killed tasks back; null if batched."
   value       = one(aws_sfn_state_machine.redrive[*].arn)
+}
+
+output "backfill_state_machine_arn" {
+  description = "ARN of the state machine that runs backfills, for start-execution; null without backfill_enabled."
+  value       = one(aws_sfn_state_machine.backfill[*].arn)
 }
 
 output "task_log_group_name" {

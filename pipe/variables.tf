@@ -266,8 +266,8 @@ variable "work_bucket" {
   }
 
   validation {
-    condition     = var.work_bucket == null || var.launcher != "direct"
-    error_message = "work_bucket: is not for the launcher \"direct\"; remove it."
+    condition     = var.work_bucket == null || var.launcher != "direct" || var.backfill_enabled
+    error_message = "work_bucket: is not for the launcher \"direct\" without backfill_enabled; remove it."
   }
 }
 
@@ -319,7 +319,7 @@ variable "spot_attempts" {
   }
 
   validation {
-    condition     = var.spot_attempts == null || var.launcher == "batched"
+    condition     = var.spot_attempts == null || var.launcher == "batched" || var.backfill_enabled
     error_message = "spot_attempts: is only for the launcher \"batched\"; remove it."
   }
 }
@@ -338,6 +338,207 @@ variable "task_timeout_seconds" {
       floor(var.task_timeout_seconds) == var.task_timeout_seconds
     )
     error_message = "task_timeout_seconds: must be a whole number from 300 to 86400."
+  }
+}
+
+# --- backfill ---
+
+variable "backfill_enabled" {
+  description = <<-EOT
+    Create the state machine that runs tasks for what is in the bucket already, or in a list, beside any launcher.
+  EOT
+  type        = bool
+  default     = false
+}
+
+variable "backfill_batch_objects" {
+  description = <<-EOT
+    Maximum number of objects per task of a backfill, 10 to 2000: fewer if their keys have more than 200,000 bytes
+    together.
+  EOT
+  type        = number
+  default     = 1000
+
+  validation {
+    condition = (
+      var.backfill_batch_objects >= 10 && var.backfill_batch_objects <= 2000 &&
+      floor(var.backfill_batch_objects) == var.backfill_batch_objects
+    )
+    error_message = "backfill_batch_objects: must be a whole number from 10 to 2000."
+  }
+}
+
+variable "max_tasks" {
+  description = "Maximum number of tasks at a time that a backfill runs, 1 to 1000; null: 4."
+  type        = number
+  default     = null
+
+  validation {
+    condition = var.max_tasks == null || try(
+      var.max_tasks >= 1 && var.max_tasks <= 1000 && floor(var.max_tasks) == var.max_tasks, false
+    )
+    error_message = "max_tasks: must be null or a whole number from 1 to 1000."
+  }
+
+  validation {
+    condition     = var.max_tasks == null || var.backfill_enabled
+    error_message = "max_tasks: is only for backfills; remove it, or set backfill_enabled."
+  }
+}
+
+variable "list_bucket" {
+  description = <<-EOT
+    Name of the bucket that holds lists for backfills (CSV, JSON, JSON Lines, S3 Inventory), in this account and region;
+    null: source_bucket, where the upload of a list is an event like any other.
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.list_bucket == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.list_bucket))
+    error_message = <<-EOT
+      list_bucket: must be null or the name of a bucket (3 to 63 lower-case letters, digits, dots, hyphens), not its ARN
+      or URL.
+    EOT
+  }
+
+  validation {
+    condition     = var.list_bucket == null || var.backfill_enabled
+    error_message = "list_bucket: is only for backfills; remove it, or set backfill_enabled."
+  }
+}
+
+variable "list_prefix" {
+  description = "Text that the keys of lists begin with, taken literally. A backfill may read no others as lists."
+  type        = string
+  default     = ""
+
+  validation {
+    condition = (
+      length(var.list_prefix) <= 512 && !startswith(var.list_prefix, "/") &&
+      !can(regex("[*?$]|[^\\x{20}-\\x{FF}]", var.list_prefix))
+    )
+    error_message = <<-EOT
+      list_prefix: must have at most 512 characters, no slash at the start, no *, ? or $ (IAM would read them as
+      wildcards), and none beyond ÿ (IAM takes no others in a policy).
+    EOT
+  }
+
+  validation {
+    condition     = var.list_prefix == "" || var.backfill_enabled
+    error_message = "list_prefix: is only for backfills; remove it, or set backfill_enabled."
+  }
+}
+
+variable "backfill_schedule" {
+  description = <<-EOT
+    When backfills start by themselves, as EventBridge Scheduler writes it: "rate(7 days)", "cron(0 3 * * ? *)" or
+    "at(2026-01-31T03:00:00)"; null: by hand only. What is done already is left alone, so this also repairs gaps.
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    condition = (
+      var.backfill_schedule == null || can(regex("^(rate|cron|at)\\([^()]{1,240}\\)$", var.backfill_schedule))
+    )
+    error_message = <<-EOT
+      backfill_schedule: must be null, "rate(…)", "cron(…)" or "at(…)", such as "rate(7 days)".
+    EOT
+  }
+
+  validation {
+    condition     = var.backfill_schedule == null || var.backfill_enabled
+    error_message = "backfill_schedule: needs backfill_enabled."
+  }
+}
+
+variable "backfill_input" {
+  description = <<-EOT
+    What a scheduled backfill does, exactly one of: { list = { prefix = "…" } } (the bucket; the prefix may be left
+    out), { csv = { key = "…" } }, { json = { key = "…" } }, { jsonl = { key = "…" } },
+    { inventory = { key = "…/manifest.json" } }; null: { list = {} }.
+  EOT
+  type = object({
+    list      = optional(object({ prefix = optional(string) }))
+    csv       = optional(object({ key = string }))
+    json      = optional(object({ key = string }))
+    jsonl     = optional(object({ key = string }))
+    inventory = optional(object({ key = string }))
+  })
+  default = null
+
+  validation {
+    condition = var.backfill_input == null || try(
+      length([for what in values(var.backfill_input) : what if what != null]) == 1, false
+    )
+    error_message = "backfill_input: must have exactly one of list, csv, json, jsonl and inventory."
+  }
+
+  validation {
+    condition = startswith(
+      try(coalesce(var.backfill_input.list.prefix, var.source_prefix), var.source_prefix), var.source_prefix
+    )
+    error_message = "backfill_input: the prefix of its list must begin with source_prefix (${var.source_prefix})."
+  }
+
+  validation {
+    condition = alltrue([for what in try(values(var.backfill_input), []) :
+      startswith(try(what.key, var.list_prefix), var.list_prefix)
+    ])
+    error_message = "backfill_input: the key of its list must begin with list_prefix (${var.list_prefix})."
+  }
+
+  validation {
+    condition     = var.backfill_input == null || var.backfill_schedule != null
+    error_message = "backfill_input: is only for a schedule; set backfill_schedule, or start a backfill by hand."
+  }
+}
+
+variable "backfill_topic_arn" {
+  description = <<-EOT
+    SNS topic that is told when a backfill has finished, with its counts; null: only EventBridge is. The topic's policy
+    must let events.amazonaws.com publish.
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    condition = (
+      var.backfill_topic_arn == null ||
+      can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", var.backfill_topic_arn))
+    )
+    error_message = "backfill_topic_arn: must be the ARN of a standard SNS topic (arn:aws:sns:region:account:name)."
+  }
+
+  validation {
+    condition     = var.backfill_topic_arn == null || var.backfill_enabled
+    error_message = "backfill_topic_arn: needs backfill_enabled."
+  }
+}
+
+variable "schedule_timezone" {
+  description = "Time zone of schedules, by its name in the IANA database, such as \"Europe/Berlin\"."
+  type        = string
+  default     = "UTC"
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_+/-]{1,50}$", var.schedule_timezone))
+    error_message = "schedule_timezone: must be the name of a time zone, such as \"UTC\" or \"Europe/Berlin\"."
+  }
+}
+
+variable "schedule_window_minutes" {
+  description = "Minutes within which a schedule may start what it starts, 0 to 1440."
+  type        = number
+  default     = 15
+
+  validation {
+    condition = (
+      var.schedule_window_minutes >= 0 && var.schedule_window_minutes <= 1440 &&
+      floor(var.schedule_window_minutes) == var.schedule_window_minutes
+    )
+    error_message = "schedule_window_minutes: must be a whole number from 0 to 1440."
   }
 }
 
@@ -739,8 +940,8 @@ variable "work_kms_key_arn" {
   }
 
   validation {
-    condition     = var.work_kms_key_arn == null || var.launcher != "direct"
-    error_message = "work_kms_key_arn: is not for the launcher \"direct\"; remove it."
+    condition     = var.work_kms_key_arn == null || var.launcher != "direct" || var.backfill_enabled
+    error_message = "work_kms_key_arn: is not for the launcher \"direct\" without backfill_enabled; remove it."
   }
 }
 

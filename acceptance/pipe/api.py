@@ -295,7 +295,7 @@ def all_requests(stack):
             ),
         )
     for address, target in stack.of_type("aws_cloudwatch_event_target").items():
-        retry = target["retry_policy"][0]
+        retry, dead_letters = target["retry_policy"][0], only(target["dead_letter_config"])
         yield (
             address,
             "events",
@@ -312,9 +312,36 @@ def all_requests(stack):
                             "MaximumRetryAttempts": whole(retry["maximum_retry_attempts"]),
                             "MaximumEventAgeInSeconds": whole(retry["maximum_event_age_in_seconds"]),
                         },
-                        DeadLetterConfig={"Arn": target["dead_letter_config"][0]["arn"]},
+                        DeadLetterConfig=dead_letters and {"Arn": dead_letters["arn"]},
                     )
                 ],
+            },
+        )
+    for address, schedule in stack.of_type("aws_scheduler_schedule").items():
+        window, target = schedule["flexible_time_window"][0], schedule["target"][0]
+        retry = target["retry_policy"][0]
+        yield (
+            address,
+            "scheduler",
+            "CreateSchedule",
+            {
+                "Name": schedule["name"],
+                "Description": schedule["description"],
+                "State": schedule["state"],
+                "ScheduleExpression": schedule["schedule_expression"],
+                "ScheduleExpressionTimezone": schedule["schedule_expression_timezone"],
+                "FlexibleTimeWindow": present(
+                    Mode=window["mode"], MaximumWindowInMinutes=whole(window["maximum_window_in_minutes"])
+                ),
+                "Target": {
+                    "Arn": target["arn"],
+                    "RoleArn": target["role_arn"],
+                    "Input": target["input"],
+                    "RetryPolicy": {
+                        "MaximumEventAgeInSeconds": whole(retry["maximum_event_age_in_seconds"]),
+                        "MaximumRetryAttempts": whole(retry["maximum_retry_attempts"]),
+                    },
+                },
             },
         )
     for address, bucket in stack.of_type("aws_s3_bucket_notification").items():

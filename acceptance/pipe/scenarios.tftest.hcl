@@ -68,9 +68,42 @@ run "off" {
   command = apply
 
   variables {
-    enabled          = false
-    cluster_arn      = "arn:aws:ecs:eu-west-1:123456789012:cluster/shared"
-    cpu_architecture = "X86_64"
-    task_cpu_units   = 512
+    enabled           = false
+    backfill_enabled  = true
+    backfill_schedule = "at(2026-01-31T03:00:00)"
+    cluster_arn       = "arn:aws:ecs:eu-west-1:123456789012:cluster/shared"
+    cpu_architecture  = "X86_64"
+    task_cpu_units    = 512
+  }
+}
+
+run "backfill" {
+  command = apply
+
+  variables {
+    source_prefix           = "raw/"
+    source_suffixes         = [".jpg", ".PNG"]
+    backfill_enabled        = true
+    backfill_schedule       = "rate(7 days)"
+    backfill_input          = { inventory = { key = "lists/raw/manifest.json" } }
+    backfill_topic_arn      = "arn:aws:sns:eu-west-1:123456789012:oncall"
+    list_bucket             = "photos-lists"
+    list_prefix             = "lists/"
+    max_tasks               = 12
+    schedule_timezone       = "Europe/Berlin"
+    schedule_window_minutes = 0
+  }
+}
+
+run "direct_backfill" {
+  command = apply
+
+  variables {
+    launcher           = "direct"
+    backfill_enabled   = true
+    backfill_schedule  = "cron(0 3 * * ? *)"
+    event_source       = "s3"
+    source_suffixes    = [".jpg"]
+    source_kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/source"
   }
 }

@@ -35,9 +35,10 @@ class Services:
         found = api.faults("ecs", "RunTask", api.lower_first(arguments))
         assert not found, found
         (override,) = arguments["Overrides"]["ContainerOverrides"]
-        (variable,) = override["Environment"]
+        variable, *more = override["Environment"]
         assert override["Name"] == "pixpipe" and variable["Name"] == "SQS_BODY" and "LaunchType" not in arguments
-        length = samples.overrides_length(variable["Value"])
+        assert [one["Name"] for one in more] in ([], ["MEMORY_LIMIT_BYTES"]), more
+        length = samples.overrides_length(variable["Value"]) + len(json.dumps(more))
         assert length <= OVERRIDES_MAX_CHARACTERS, f"overrides of {length} characters"
         (strategy,) = arguments["CapacityProviderStrategy"]
         batch = self.read(variable["Value"])

@@ -29,9 +29,15 @@ LINKED = [
     },
     {"event_source", "source_suffixes"},
     {"task_cpu_units", "task_memory_mib"},
+    {
+        "backfill_enabled", "backfill_schedule", "backfill_input", "backfill_topic_arn", "list_bucket", "list_prefix",
+        "max_tasks", "spot_attempts", "source_prefix",
+    },
 ]
 
-# variable: (good values at the edges, bad values beside them)
+BACKFILL = {"backfill_enabled": True}
+
+# variable: (good values at the edges, bad values beside them[, what must be set for them])
 BOUNDS = {
     "name": (["ab", "a" * 32], ["a", "a" * 33, "1a"]),
     "image": (["a:" + "t" * 128], ["a:" + "t" * 129]),
@@ -56,6 +62,11 @@ BOUNDS = {
     "max_attempts": ([1, 100], [0, 101]),
     "rust_log": (["e" * 256], ["e" * 257]),
     "alarm_oldest_message_seconds": ([60, 1209600], [59, 1209601]),
+    "backfill_batch_objects": ([10, 2000], [9, 2001]),
+    "max_tasks": ([1, 1000], [0, 1001], BACKFILL),
+    "list_bucket": (["abf", "e" * 63], ["ab", "e" * 64], BACKFILL),
+    "list_prefix": (["l" * 512], ["l" * 513], BACKFILL),
+    "schedule_window_minutes": ([0, 1440], [-1, 1441]),
     "tags": ([{f"t{i}": "v" for i in range(40)}], [{f"t{i}": "v" for i in range(41)}]),
 }
 
@@ -183,7 +194,7 @@ def the_tables_of_the_documents_are_up_to_date(module, work):
 def every_validation_refuses_with_its_message(module, work):
     """Tries all bad values of tests/refused.tftest.hcl and of BOUNDS, many at once, and looks at the messages."""
     cases = refused_cases(module / "tests/refused.tftest.hcl")
-    cases += [({name: bad}, name) for name, (_, bads) in BOUNDS.items() for bad in bads]
+    cases += [({name: bad, **beside}, name) for name, _, bads, beside in bounds() for bad in bads]
     variables = blocks(module / "variables.tf", "variable")
     every_validation_is_tried(cases, variables)
     planned = rounds(cases)
@@ -199,7 +210,7 @@ def values_at_the_bounds_are_accepted(module, work):
         for validation in body.get("validation", []):
             numbers = re.search(r"(?:>=|<=) ?[0-9]", str(validation["condition"]))
             assert not numbers or name in BOUNDS, f"{name} has bounds that nothing tries"
-    cases = [({name: good}, name) for name, (goods, _) in BOUNDS.items() for good in goods]
+    cases = [({name: good, **beside}, name) for name, goods, _, beside in bounds() for good in goods]
     planned = rounds(cases)
     seen = plans(module, work, [{k: v for values, _ in members for k, v in values.items()} for members in planned])
     for members, said in zip(planned, seen, strict=True):
@@ -224,6 +235,11 @@ CHECKS = [
 ]
 
 # --- bad values
+
+
+def bounds():
+    """(variable, good values, bad values, what is set beside them)"""
+    return [(name, *values, {})[:4] for name, values in BOUNDS.items()]
 
 
 def refused_cases(path):

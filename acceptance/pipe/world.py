@@ -7,6 +7,7 @@ ACCOUNT, REGION = "123456789012", "eu-west-1"
 OTHER_ACCOUNT = "999999999999"
 SOURCE_QUEUE_URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/pp-source"
 WORK_BUCKET = f"pp-work-{ACCOUNT}-{REGION.replace('-', '')}"
+BACKFILLS = ("backfill", "direct_backfill", "off")  # scenarios with backfills
 FAILED_QUEUE_URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/pp-failed"
 
 

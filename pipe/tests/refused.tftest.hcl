@@ -563,3 +563,187 @@ run "a_key_of_a_work_bucket_for_direct_tasks_is_refused" {
 
   expect_failures = [var.work_kms_key_arn]
 }
+
+run "a_batch_of_a_backfill_in_halves_is_refused" {
+  command = plan
+
+  variables {
+    backfill_batch_objects = 10.5
+  }
+
+  expect_failures = [var.backfill_batch_objects]
+}
+
+run "a_part_of_a_task_is_refused" {
+  command = plan
+
+  variables {
+    backfill_enabled = true
+    max_tasks        = 1.5
+  }
+
+  expect_failures = [var.max_tasks]
+}
+
+run "max_tasks_without_backfills_is_refused" {
+  command = plan
+
+  variables {
+    max_tasks = 2
+  }
+
+  expect_failures = [var.max_tasks]
+}
+
+run "an_arn_for_the_list_bucket_is_refused" {
+  command = plan
+
+  variables {
+    backfill_enabled = true
+    list_bucket      = "arn:aws:s3:::lists"
+  }
+
+  expect_failures = [var.list_bucket]
+}
+
+run "a_list_bucket_without_backfills_is_refused" {
+  command = plan
+
+  variables {
+    list_bucket = "lists"
+  }
+
+  expect_failures = [var.list_bucket]
+}
+
+run "a_list_prefix_with_a_wildcard_is_refused" {
+  command = plan
+
+  variables {
+    backfill_enabled = true
+    list_prefix      = "lists/*"
+  }
+
+  expect_failures = [var.list_prefix]
+}
+
+run "a_list_prefix_without_backfills_is_refused" {
+  command = plan
+
+  variables {
+    list_prefix = "lists/"
+  }
+
+  expect_failures = [var.list_prefix]
+}
+
+run "a_schedule_in_words_is_refused" {
+  command = plan
+
+  variables {
+    backfill_enabled  = true
+    backfill_schedule = "every day"
+  }
+
+  expect_failures = [var.backfill_schedule]
+}
+
+run "a_schedule_without_backfills_is_refused" {
+  command = plan
+
+  variables {
+    backfill_schedule = "rate(1 day)"
+  }
+
+  expect_failures = [var.backfill_schedule]
+}
+
+run "two_lists_for_a_backfill_are_refused" {
+  command = plan
+
+  variables {
+    backfill_enabled  = true
+    backfill_schedule = "rate(1 day)"
+    backfill_input    = { csv = { key = "a.csv" }, json = { key = "a.json" } }
+  }
+
+  expect_failures = [var.backfill_input]
+}
+
+run "a_list_outside_of_the_source_prefix_is_refused" {
+  command = plan
+
+  variables {
+    backfill_enabled  = true
+    backfill_schedule = "rate(1 day)"
+    source_prefix     = "raw/"
+    backfill_input    = { list = { prefix = "other/" } }
+  }
+
+  expect_failures = [var.backfill_input]
+}
+
+run "a_list_outside_of_the_list_prefix_is_refused" {
+  command = plan
+
+  variables {
+    backfill_enabled  = true
+    backfill_schedule = "rate(1 day)"
+    list_prefix       = "lists/"
+    backfill_input    = { csv = { key = "a.csv" } }
+  }
+
+  expect_failures = [var.backfill_input]
+}
+
+run "an_input_without_a_schedule_is_refused" {
+  command = plan
+
+  variables {
+    backfill_enabled = true
+    backfill_input   = { csv = { key = "a.csv" } }
+  }
+
+  expect_failures = [var.backfill_input]
+}
+
+run "a_topic_by_its_name_is_refused" {
+  command = plan
+
+  variables {
+    backfill_enabled   = true
+    backfill_topic_arn = "oncall"
+  }
+
+  expect_failures = [var.backfill_topic_arn]
+}
+
+run "a_topic_without_backfills_is_refused" {
+  command = plan
+
+  variables {
+    backfill_topic_arn = "arn:aws:sns:eu-west-1:123456789012:oncall"
+  }
+
+  expect_failures = [var.backfill_topic_arn]
+}
+
+run "a_time_zone_with_a_space_is_refused" {
+  command = plan
+
+  variables {
+    schedule_timezone = "Europe / Berlin"
+  }
+
+  expect_failures = [var.schedule_timezone]
+}
+
+run "a_part_of_a_minute_is_refused" {
+  command = plan
+
+  variables {
+    schedule_window_minutes = 0.5
+  }
+
+  expect_failures = [var.schedule_window_minutes]
+}

@@ -4,7 +4,7 @@ import json
 import re
 
 import api
-from world import WORK_BUCKET, arn
+from world import BACKFILLS, WORK_BUCKET, arn
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:oncall"
 DESTINATION = "s3://photos-out/train/"
@@ -71,6 +71,9 @@ OF_BATCHED = {
         "started": ("AWS/States", "ExecutionsStarted", "Sum"),
         "reported": ("pixpipe", "duration_ms", "SampleCount"),
     }), {arn("states", "stateMachine:pp"), DESTINATION}),
+}  # fmt: skip
+OF_BACKFILLS = {
+    "backfill-executions-failed": (MACHINE_FAILS, {arn("states", "stateMachine:pp-backfill")}),
 }  # fmt: skip
 OF_WHOLE_BUCKETS = {
     "no-events": (("IF(DIFF(objects) > 0 AND FILL(sent, 0) == 0, 1, 0)", 1, 86400, {
@@ -184,6 +187,7 @@ def alarms_are_the_tables(world):
         direct = stack.name.startswith("direct")
         wanted_expressions = EXPRESSION_ALARMS | (OF_DIRECT if direct else OF_BATCHED)
         wanted_expressions |= OF_WHOLE_BUCKETS if stack.name in ("defaults", "off") else {}
+        wanted_expressions |= OF_BACKFILLS if stack.name in BACKFILLS else {}
         seen = set()
         for address, alarm in stack.of_type("aws_cloudwatch_metric_alarm").items():
             name = alarm["alarm_name"].removeprefix("pp-")
@@ -239,13 +243,19 @@ def outputs_are_the_table(world):
             "failed_queue_url": sqs + "pp-failed",
             "failed_queue_arn": arn("sqs", "pp-failed"),
             "redrive_dlq_url": sqs + "pp-redrive-dlq" if direct else None,
-            "work_bucket": None if direct else "given-work" if stack.name == "batched_s3" else WORK_BUCKET,
+            "work_bucket": (
+                None if direct and stack.name not in BACKFILLS else
+                "given-work" if stack.name == "batched_s3" else WORK_BUCKET
+            ),
             "cluster_arn": arn("ecs", f"cluster/{cluster}"),
             "task_definition_arn": arn("ecs", "task-definition/pp"),
             "task_role_arn": role + "task",
             "execution_role_arn": role + "execution",
             "batch_state_machine_arn": None if direct else arn("states", "stateMachine:pp"),
             "redrive_state_machine_arn": arn("states", "stateMachine:pp-redrive") if direct else None,
+            "backfill_state_machine_arn": (
+                arn("states", "stateMachine:pp-backfill") if stack.name in BACKFILLS else None
+            ),
             "task_log_group_name": "/pixpipe/pp/task",
             "pipe_log_group_name": "/aws/vendedlogs/pipes/pp",
             "metrics_destination": DESTINATION,

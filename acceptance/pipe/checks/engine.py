@@ -313,6 +313,9 @@ def what_aws_refuses_is_refused(world):
     for says, state in cases.items():
         said = _refused(_machine(All=state))
         assert said and says in said, f"{says}: {said}"
+    nested = {**inline, "ItemProcessor": {"StartAt": "All", "States": {"All": {"Type": "Pass", "End": True}}}}
+    said = _refused(_machine(All=nested))
+    assert said and "unique in a state machine: ['All']" in said, said
     said = _refused(distributed, "EXPRESS")
     assert said and "cannot run a distributed Map" in said, said
 

@@ -7,7 +7,10 @@ import time
 import samples
 from executions import run_batch
 
-MACHINES = {"batched": "batch", "batched_s3": "batch", "direct": "redrive"}
+MACHINES = {
+    "batched": "batch", "batched_s3": "batch", "direct": "redrive", "backfill": "backfill",
+    "direct_backfill": "backfill",
+}  # fmt: skip
 DEFINITION_MAX_BYTES = 1024 * 1024
 
 
@@ -22,7 +25,7 @@ def state_machines_pass_an_asl_validator(world):
 
 
 def expressions_are_one_line_without_comments(world):
-    for stack in world.applied("batched", "direct"):
+    for stack in world.applied("batched", "direct", "backfill"):
         text = json.dumps(stack.definition(MACHINES[stack.name]))
         assert "/*" not in text and "\\n" not in text, "comments and line ends belong in the files only"
 

@@ -5,7 +5,7 @@ import re
 
 import policies
 import samples
-from world import ACCOUNT, OTHER_ACCOUNT, REGION, WORK_BUCKET, arn
+from world import ACCOUNT, BACKFILLS, OTHER_ACCOUNT, REGION, WORK_BUCKET, arn
 
 IN_CLUSTER = {"ecs:cluster": samples.CLUSTER}
 IN_ANOTHER_CLUSTER = {"ecs:cluster": samples.CLUSTER + "2"}
@@ -65,8 +65,25 @@ REDRIVE_NEEDS = [
     ("sqs:SendMessage", arn("sqs", "pp-source"), {}),
     ("sqs:SendMessage", arn("sqs", "pp-failed"), {}),
 ]
-ROLES = ("task", "execution", "pipe", "state_machine", "redrive", "task_stopped")
-ROLES_OF_ONE_LAUNCHER = ("state_machine", "redrive", "task_stopped")
+BACKFILL_EXECUTION = arn("states", "execution:pp-backfill:first")
+BACKFILL_CHILD = arn("states", "execution:pp-backfill/Batches:0123")
+LISTING = {"s3:prefix": "raw/2025/"}
+BACKFILL_NEEDS = [need for need in STATE_MACHINE_NEEDS if need[0] != "states:StartExecution"] + [
+    ("s3:ListBucket", "arn:aws:s3:::photos-in", LISTING),
+    ("s3:ListBucket", WORK, {"s3:prefix": "runs/first/"}),
+    ("states:StartExecution", arn("states", "stateMachine:pp-backfill"), {}),
+    ("states:DescribeExecution", BACKFILL_CHILD, {}),
+    ("states:StopExecution", BACKFILL_CHILD, {}),
+    ("states:RedriveExecution", BACKFILL_CHILD, {}),
+    ("states:ListMapRuns", BACKFILL_EXECUTION, {}),
+    ("states:DescribeMapRun", arn("states", "mapRun:pp-backfill/Batches:0123"), {}),
+    ("events:PutEvents", arn("events", "event-bus/default"), {"events:source": "pixpipe"}),
+]
+LISTS_OF = {"backfill": "photos-lists/lists/", "direct_backfill": "photos-in/", "off": "photos-in/"}
+ROLES = (
+    "task", "execution", "pipe", "state_machine", "redrive", "task_stopped", "backfill", "backfill_schedule",
+)  # fmt: skip
+ROLES_OF_ONE_LAUNCHER = ("state_machine", "redrive", "task_stopped", "backfill", "backfill_schedule")
 
 # role: (action, name of the key, service that uses it)
 KEYS_NEEDED = {
@@ -116,6 +133,8 @@ TAKERS = {
     "state_machine": ("states", arn("states", "stateMachine:pp")),
     "redrive": ("states", arn("states", "stateMachine:pp-redrive")),
     "task_stopped": ("events", arn("events", "rule/pp-task-stopped")),
+    "backfill": ("states", arn("states", "stateMachine:pp-backfill")),
+    "backfill_schedule": ("scheduler", arn("scheduler", "schedule/default/pp-backfill")),
 }
 
 
@@ -128,7 +147,10 @@ def _needs(stack, role):
     if role == "task":
         prefix = {"direct_keys": "", "batched_s3": "raw/größe +1/"}.get(stack.name, "raw/")
         needs = [("s3:GetObject", f"arn:aws:s3:::photos-in/{prefix}a.jpg", {}), *TASK_NEEDS]
-        return needs + ([] if stack.name.startswith("direct") else TASK_NEEDS_BESIDES_DIRECT)
+        works = not stack.name.startswith("direct") or stack.name in BACKFILLS
+        return needs + (TASK_NEEDS_BESIDES_DIRECT if works else [])
+    if role == "backfill":
+        return [("s3:GetObject", f"arn:aws:s3:::{LISTS_OF[stack.name]}a.csv", {}), *BACKFILL_NEEDS]
     if role == "pipe":
         start = [("states:StartExecution", arn("states", "stateMachine:pp"), {})]
         return PIPE_NEEDS + (start if "aws_sfn_state_machine.batch[0]" in stack else LAUNCH)
@@ -137,6 +159,7 @@ def _needs(stack, role):
         "state_machine": STATE_MACHINE_NEEDS,
         "redrive": REDRIVE_NEEDS,
         "task_stopped": [("states:StartExecution", arn("states", "stateMachine:pp-redrive"), {})],
+        "backfill_schedule": [("states:StartExecution", arn("states", "stateMachine:pp-backfill"), {})],
     }[role]
 
 
@@ -191,7 +214,8 @@ def tasks_delete_nothing_and_write_no_batch(world):
             place = f"{_work(stack)}/{folder}/a.json"
             assert not policies.allows(policy, "s3:DeleteObject", place, {}), stack.name
             written = policies.allows(policy, "s3:PutObject", place, {})
-            assert written == (folder == "reports" and not stack.name.startswith("direct")), f"{stack.name}: {folder}"
+            works = not stack.name.startswith("direct") or stack.name in BACKFILLS
+            assert written == (folder == "reports" and works), f"{stack.name}: {folder}"
 
 
 def roles_may_do_nothing_else(world):
@@ -211,9 +235,34 @@ def roles_may_do_nothing_else(world):
                     assert takes_no_resource or not on_everything, f"{stack.name}: {role}: {action} on everything"
 
 
+def a_backfill_lists_and_reads_no_more_than_its_prefixes(world):
+    for stack in world.applied(*BACKFILLS):
+        policy = policies.policy_of(stack, "backfill")
+        narrow = stack.name == "backfill"
+        for action, resource, context, allowed in (
+            ("s3:ListBucket", "arn:aws:s3:::photos-in", {"s3:prefix": "other/"}, not narrow),
+            ("s3:ListBucket", "arn:aws:s3:::photos-out", {"s3:prefix": "raw/"}, False),
+            ("s3:ListBucket", WORK, {"s3:prefix": "batches/"}, False),
+            ("s3:ListBucket", WORK, {}, False),
+            ("s3:GetObject", "arn:aws:s3:::photos-lists/elsewhere/a.csv", {}, False),
+            ("s3:GetObject", "arn:aws:s3:::photos-in/raw/a.jpg", {}, not narrow),
+            ("s3:GetObject", f"{WORK}/batches/a.json", {}, False),
+            ("s3:PutObject", f"{WORK}/reports/a.jsonl", {}, False),
+            ("events:PutEvents", arn("events", "event-bus/default"), {"events:source": "aws.s3"}, False),
+            ("events:PutEvents", arn("events", "event-bus/other"), {"events:source": "pixpipe"}, False),
+            ("states:StartExecution", arn("states", "stateMachine:pp"), {}, False),
+            ("states:StopExecution", arn("states", "execution:pp:1"), {}, False),
+            ("states:DescribeMapRun", arn("states", "mapRun:other/Batches:1"), {}, False),
+        ):
+            got = policies.allows(policy, action, resource, context)
+            assert got == allowed, f"{stack.name}: {action} on {resource} {context}: {got}"
+
+
 def the_kill_switch_forbids_every_launch_and_nothing_else_does(world):
-    for stack in world.stacks.values():
-        role = "pipe" if stack.name.startswith("direct") else "state_machine"
+    launchers = [
+        (stack, "pipe" if stack.name.startswith("direct") else "state_machine") for stack in world.stacks.values()
+    ] + [(stack, "backfill") for stack in world.applied(*BACKFILLS)]  # fmt: skip
+    for stack, role in launchers:
         denied = [s for s in policies.policy_of(stack, role)["Statement"] if s["Effect"] == "Deny"]
         assert len(denied) == (stack.name == "off"), f"{stack.name}: {denied}"
         cluster = {"ecs:cluster": samples.CLUSTER.replace("/pp", "/shared" if stack.name == "off" else "/pp")}

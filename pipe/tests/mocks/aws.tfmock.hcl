@@ -157,3 +157,30 @@ override_resource {
   }
 }
 
+override_resource {
+  target = aws_iam_role.backfill[0]
+  values = {
+    arn = "arn:aws:iam::123456789012:role/pp-eu-west-1-backfill"
+  }
+}
+
+override_resource {
+  target = aws_iam_role.backfill_schedule[0]
+  values = {
+    arn = "arn:aws:iam::123456789012:role/pp-eu-west-1-backfill-start"
+  }
+}
+
+override_resource {
+  target = aws_sfn_state_machine.backfill[0]
+  values = {
+    arn = "arn:aws:states:eu-west-1:123456789012:stateMachine:pp-backfill"
+  }
+}
+
+override_resource {
+  target = aws_cloudwatch_event_rule.backfill_finished[0]
+  values = {
+    arn = "arn:aws:events:eu-west-1:123456789012:rule/pp-backfill-finished"
+  }
+}
