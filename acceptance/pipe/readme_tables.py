@@ -95,6 +95,8 @@ def variable_table(module):
     rows = ["| variable | type | default | meaning |", "|---|---|---|---|"]
     for name, body in blocks(module / "variables.tf", "variable").items():
         kind = re.sub(r"^\$\{|\}$|['\"]", "", str(first(body["type"]))).replace(": ", " = ")
+        while "${" in kind:  # hcl2 writes every expression like that, inside of others, too
+            kind = re.sub(r"\$\{((?:[^${}]|\{[^${}]*\})*)\}", r"\1", kind)
         default = "required"
         if "default" in body:
             value = (
