@@ -195,3 +195,30 @@ fn a_signal_before_the_batch_is_read_hands_its_reference_back() {
     assert_eq!(server.take_messages("retry"), [expected]);
     assert_eq!(server.keys("dest"), Vec::<String>::new());
 }
+
+#[test]
+fn unfinished_records_of_a_file_are_not_handed_back_either() {
+    let server = with_photos();
+    lose_every_write(&server, "b.jpg");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), ALL_LINES).expect("writable");
+    let run = run(&server, &Value::Null).without("SQS_BODY").arg("--batch").arg(&file.path().display().to_string());
+    let finished = run.run().expect_code(75);
+    assert_eq!(finished.outcome("b.jpg"), outcome("failed", "conflict"));
+    assert_eq!(server.take_messages("retry"), Vec::<Value>::new());
+    assert_eq!(server.take_messages("failed").len(), 1, "cut.jpg");
+}
+
+#[test]
+fn a_signal_before_the_batch_is_read_also_stops_what_was_known_before() {
+    let server = with_photos();
+    put(&server, "1", "s3://src/a.jpg");
+    let gate = Gate::closed();
+    server.fault(faults::get("work", "1"), Times::Always, Fault::Hold(gate.clone()));
+    let running = run(&server, &json!([{"batch": "s3://work/1"}, "s3://src/b.jpg"])).start();
+    gate.wait_for(1);
+    running.signal(Signal::TERM);
+    running.finish().expect_code(0);
+    assert_eq!(server.take_messages("retry").len(), 2, "b.jpg does not begin");
+    assert_eq!(server.keys("dest"), Vec::<String>::new());
+}
