@@ -14,31 +14,38 @@ locals {
   )
 
   alarmed_state_machines = merge(
-    { for machine in aws_sfn_state_machine.batch : "batch" => machine.arn },
-    { for machine in aws_sfn_state_machine.redrive : "redrive" => machine.arn },
-    { for machine in aws_sfn_state_machine.backfill : "backfill" => machine.arn },
-  )
-
-  # Where the records of a failed execution are, and what brings them back.
-  records_of_failed_executions = {
-    for name in keys(local.alarmed_state_machines) : name => (name == "backfill" ?
-      join(" ", [
+    { for machine in aws_sfn_state_machine.batch : "batch" => { arn = machine.arn, text = local.records_in_input } },
+    { for machine in aws_sfn_state_machine.redrive : "redrive" => {
+      arn  = machine.arn
+      text = local.records_in_input
+    } },
+    { for machine in aws_sfn_state_machine.drain : "drain" => {
+      arn  = machine.arn
+      text = "None will start by itself. The last event of the execution says why; repair it, and start one by hand."
+    } },
+    { for machine in aws_sfn_state_machine.collect : "collect" => {
+      arn  = machine.arn
+      text = "Messages could not be taken or written into the work bucket. They come again; after five times, DLQ."
+    } },
+    { for machine in aws_sfn_state_machine.backfill : "backfill" => {
+      arn = machine.arn
+      text = join(" ", [
         "Their cause says why. What is not done lies below runs/ in the work bucket, or in the list: start them again",
         "(docs/backfill.md of the module).",
-      ]) :
-      join(" ", [
-        "Their records are in no queue but in the executions' input: redrive the executions",
-        "(aws stepfunctions redrive-execution) within 14 days.",
       ])
-    )
-  }
+    } },
+  )
+  records_in_input = join(" ", [
+    "Their records are in no queue but in the executions' input: redrive the executions",
+    "(aws stepfunctions redrive-execution) within 14 days.",
+  ])
 
   # Alarms on one metric that is above (or at least) a threshold for five minutes, by the end of their names.
   metric_alarms = {
     oldest-message = {
       description = join(" ", [
-        "A message has waited for ${var.alarm_oldest_message_seconds} s in ${aws_sqs_queue.source.name}: the pipe is",
-        "stopped, cannot launch, or is slower than the uploads. SQS drops messages after 14 days.",
+        "A message has waited for ${var.alarm_oldest_message_seconds} s in ${aws_sqs_queue.source.name}: the pipe or",
+        "the drain is stopped, cannot launch, or is slower than the uploads. SQS drops messages after 14 days.",
       ])
       namespace           = "AWS/SQS"
       metric_name         = "ApproximateAgeOfOldestMessage"
@@ -63,7 +70,7 @@ locals {
 
   pipe_metric = {
     namespace  = "AWS/EventBridge/Pipes"
-    dimensions = { PipeName = aws_pipes_pipe.this.name }
+    dimensions = { PipeName = var.name }
     stat       = "Sum"
   }
   source_metric = {
@@ -72,12 +79,23 @@ locals {
     stat       = "Sum"
   }
 
+  # Work that begins: executions; of a drain, which is one execution for all, messages that were taken.
+  started_metric = (local.drain ?
+    merge(local.source_metric, { name = "NumberOfMessagesDeleted" }) :
+    {
+      namespace  = "AWS/States"
+      name       = "ExecutionsStarted"
+      dimensions = { StateMachineArn = local.state_machine_arn }
+      stat       = "Sum"
+    }
+  )
+
   # Alarms on expressions of metrics that are above 0, by the end of their names.
   expression_alarms = merge(
-    {
+    { for name, alarm in {
       pipe-failing = {
         description = join(" ", [
-          "The pipe could not launch; its log group ${aws_cloudwatch_log_group.pipe.name} says why. After five tries a",
+          "The pipe could not launch; its log group /aws/vendedlogs/pipes/${var.name} says why. After five tries a",
           "message goes to ${aws_sqs_queue.dlq.name}.",
         ])
         label      = "Executions of the pipe that failed"
@@ -107,7 +125,7 @@ locals {
           taken   = merge(local.source_metric, { name = "NumberOfMessagesReceived" })
         }
       }
-    },
+    } : name => alarm if !local.drain },
     # Growth, not presence: a second failure rings as well, and one that lies there does not ring for 14 days. (SQS
     # counts no message as sent that it moves to a dead-letter queue itself.)
     { for key, queue in local.alarmed_queues : "${key}-growing" => {
@@ -129,7 +147,7 @@ locals {
     } },
     # Refused launches are waited for, a day long; so a right that is missing, or a network without a way to ECR, would
     # be silent.
-    { for arn in aws_sfn_state_machine.batch[*].arn : "nothing-finishes" => {
+    { for waits in [!local.direct] : "nothing-finishes" => {
       description = join(" ", [
         "Batches have started for two hours, and no task has reported: launches are refused, or tasks cannot start.",
         "The history of a running execution says why.",
@@ -140,12 +158,7 @@ locals {
       seconds    = 3600
       silent     = !var.enabled || var.log_format != "json"
       metrics = {
-        started = {
-          namespace  = "AWS/States"
-          name       = "ExecutionsStarted"
-          dimensions = { StateMachineArn = arn }
-          stat       = "Sum"
-        }
+        started = local.started_metric
         reported = {
           namespace  = "pixpipe"
           name       = "duration_ms"
@@ -153,7 +166,7 @@ locals {
           stat       = "SampleCount"
         }
       }
-    } },
+    } if waits },
     # The first mistake of all: a bucket that tells nobody, since its notification configuration was never switched on,
     # or was replaced. (With a prefix or suffixes, uploads elsewhere in the bucket would ring.)
     { for whole in [var.source_prefix == "" && local.any_suffix] : "no-events" => {
@@ -173,11 +186,11 @@ locals {
           dimensions = { BucketName = var.source_bucket, StorageType = "AllStorageTypes" }
           stat       = "Average"
         }
-        sent = merge(local.source_metric, { name = "NumberOfMessagesSent" })
+        sent = local.event ? local.started_metric : merge(local.source_metric, { name = "NumberOfMessagesSent" })
       }
     } if whole },
-    { for key, arn in local.alarmed_state_machines : "${key}-executions-failed" => {
-      description = "Executions of ${key} failed. ${local.records_of_failed_executions[key]}"
+    { for key, machine in local.alarmed_state_machines : "${key}-executions-failed" => {
+      description = "Executions of ${key} failed. ${machine.text}"
       label       = "Executions that did not succeed"
       expression  = "FILL(failed, 0) + FILL(timed_out, 0) + FILL(aborted, 0)"
       periods     = 1
@@ -190,7 +203,7 @@ locals {
         } : id => {
         namespace  = "AWS/States"
         name       = metric
-        dimensions = { StateMachineArn = arn }
+        dimensions = { StateMachineArn = machine.arn }
         stat       = "Sum"
       } }
     } },

@@ -8,7 +8,6 @@
 locals {
   backfills = var.backfill_enabled
 
-  max_tasks             = coalesce(var.max_tasks, 4)
   backfill_batch_bytes  = 200000 # a batch is stored by one state, which takes 262,144 bytes with all around it
   backfill_writers      = 100    # batches that are written at a time
   backfill_cpu_units    = 1024
@@ -344,6 +343,7 @@ resource "aws_scheduler_schedule" "backfill" {
   count = local.backfills && var.backfill_schedule != null ? 1 : 0
 
   name                         = "${var.name}-backfill"
+  group_name                   = aws_scheduler_schedule_group.this[0].name
   description                  = "Starts the backfill of ${var.name}"
   state                        = var.enabled ? "ENABLED" : "DISABLED"
   schedule_expression          = var.backfill_schedule

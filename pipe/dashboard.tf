@@ -38,22 +38,22 @@ locals {
       ]
     },
     {
-      title = "Pipe"
+      title = local.direct ? "Redrives of killed tasks" : local.drain ? "Drains and their collector" : "Batches"
       stat  = "Sum"
-      metrics = [
-        for metric in ["EventCount", "ExecutionFailed", "ExecutionThrottled"] :
-        ["AWS/EventBridge/Pipes", metric, "PipeName", aws_pipes_pipe.this.name]
-      ]
-    },
-    {
-      title = local.direct ? "Redrives of killed tasks" : "Batches"
-      stat  = "Sum"
-      metrics = concat([for arn in values(local.alarmed_state_machines) : [
+      metrics = concat([for machine in values(local.alarmed_state_machines) : [
         for metric in ["ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed"] :
-        ["AWS/States", metric, "StateMachineArn", arn]
+        ["AWS/States", metric, "StateMachineArn", machine.arn]
       ]]...)
     },
   ]
+  pipe_graphs = [for pipe in aws_pipes_pipe.this : {
+    title = "Pipe"
+    stat  = "Sum"
+    metrics = [
+      for metric in ["EventCount", "ExecutionFailed", "ExecutionThrottled"] :
+      ["AWS/EventBridge/Pipes", metric, "PipeName", pipe.name]
+    ]
+  }]
 }
 
 resource "aws_cloudwatch_dashboard" "this" {
@@ -61,7 +61,7 @@ resource "aws_cloudwatch_dashboard" "this" {
 
   dashboard_name = local.regional_name
   dashboard_body = jsonencode({
-    widgets = [for index, graph in local.dashboard_graphs : {
+    widgets = [for index, graph in concat(local.dashboard_graphs, local.pipe_graphs) : {
       type   = "metric"
       x      = 12 * (index % 2)
       y      = 6 * floor(index / 2)

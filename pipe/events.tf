@@ -57,7 +57,7 @@ resource "aws_cloudwatch_event_rule" "object_created" {
 }
 
 resource "aws_cloudwatch_event_target" "source_queue" {
-  count = var.event_source == "eventbridge" ? 1 : 0
+  count = var.event_source == "eventbridge" && !local.event_starts ? 1 : 0
 
   rule      = aws_cloudwatch_event_rule.object_created[0].name
   target_id = "source-queue"

@@ -7,14 +7,17 @@ locals {
     execution     = { sid = "TasksOfThisAccount", service = "ecs-tasks", arn = "${local.arn_prefix.ecs}:*" }
     pipe          = { sid = "ExactlyThisPipe", service = "pipes", arn = local.pipe_arn }
     state_machine = { sid = "ExactlyThisStateMachine", service = "states", arn = local.state_machine_arn }
+    collect       = { sid = "ExactlyThisStateMachine", service = "states", arn = local.collect_state_machine_arn }
+    drain         = { sid = "ExactlyThisStateMachine", service = "states", arn = local.drain_state_machine_arn }
     redrive       = { sid = "ExactlyThisStateMachine", service = "states", arn = local.redrive_state_machine_arn }
+    uploads       = { sid = "ExactlyThisRule", service = "events", arn = local.object_created_rule_arn }
     task_stopped  = { sid = "ExactlyThisRule", service = "events", arn = local.task_stopped_rule_arn }
+    drain_start   = { sid = "ExactlyThisRule", service = "events", arn = local.drain_start_rule_arn }
     backfill      = { sid = "ExactlyThisStateMachine", service = "states", arn = local.backfill_state_machine_arn }
-    backfill_schedule = {
-      sid     = "ExactlyThisSchedule"
-      service = "scheduler"
-      arn     = local.backfill_schedule_arn
-    }
+
+    # A schedule acts for its group.
+    drain_schedule    = { sid = "SchedulesOfThisStack", service = "scheduler", arn = local.schedule_group_arn }
+    backfill_schedule = { sid = "SchedulesOfThisStack", service = "scheduler", arn = local.schedule_group_arn }
   }
 
   trust_policies = { for role, by in local.trusted : role => jsonencode({
@@ -65,6 +68,14 @@ locals {
     Sid       = "SendToEncryptedQueues"
     Effect    = "Allow"
     Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+    Resource  = [var.queue_kms_key_arn]
+    Condition = { StringEquals = { "kms:ViaService" = ["sqs.${local.region}.amazonaws.com"] } }
+  }]
+
+  queue_key_read_statements = var.queue_kms_key_arn == null ? [] : [{
+    Sid       = "ReadTheEncryptedQueue"
+    Effect    = "Allow"
+    Action    = ["kms:Decrypt"]
     Resource  = [var.queue_kms_key_arn]
     Condition = { StringEquals = { "kms:ViaService" = ["sqs.${local.region}.amazonaws.com"] } }
   }]
@@ -192,6 +203,8 @@ resource "aws_iam_role_policy" "execution" {
 # --- the pipe ---
 
 resource "aws_iam_role" "pipe" {
+  count = local.drain ? 0 : 1
+
   name        = "${local.regional_name}-pipe"
   description = "Rights of the pipe: take messages from the source queue, launch"
   tags        = var.tags
@@ -200,8 +213,10 @@ resource "aws_iam_role" "pipe" {
 }
 
 resource "aws_iam_role_policy" "pipe" {
+  count = local.drain ? 0 : 1
+
   name = "launch"
-  role = aws_iam_role.pipe.name
+  role = aws_iam_role.pipe[0].name
 
   policy = jsonencode({
     Version = "2012-10-17"
@@ -219,13 +234,7 @@ resource "aws_iam_role_policy" "pipe" {
         Action   = ["states:StartExecution"]
         Resource = [arn]
       }],
-      var.queue_kms_key_arn == null ? [] : [{
-        Sid       = "ReadTheEncryptedQueue"
-        Effect    = "Allow"
-        Action    = ["kms:Decrypt"]
-        Resource  = [var.queue_kms_key_arn]
-        Condition = { StringEquals = { "kms:ViaService" = ["sqs.${local.region}.amazonaws.com"] } }
-      }],
+      local.queue_key_read_statements,
     )
   })
 }

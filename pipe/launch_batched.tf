@@ -1,4 +1,5 @@
-# The batched launcher: the pipe hands batches to a state machine, which runs a task for each.
+# The batched launcher: the pipe hands batches to a state machine, which runs a task for each. (The launcher "event" has
+# this as well, for records that come back: launch_event.tf.)
 
 locals {
   batch_definition = {

@@ -29,3 +29,23 @@ moved {
   from = aws_cloudwatch_metric_alarm.executions_failed["redrive"]
   to   = aws_cloudwatch_metric_alarm.failures["redrive-executions-failed"]
 }
+
+moved {
+  from = aws_pipes_pipe.this
+  to   = aws_pipes_pipe.this[0]
+}
+
+moved {
+  from = aws_cloudwatch_log_group.pipe
+  to   = aws_cloudwatch_log_group.pipe[0]
+}
+
+moved {
+  from = aws_iam_role.pipe
+  to   = aws_iam_role.pipe[0]
+}
+
+moved {
+  from = aws_iam_role_policy.pipe
+  to   = aws_iam_role_policy.pipe[0]
+}

@@ -1,11 +1,14 @@
 output "pipe_name" {
-  description = "Name of the pipe, for describe-pipe, stop-pipe and start-pipe."
-  value       = aws_pipes_pipe.this.name
+  description = "Name of the pipe, for describe-pipe, stop-pipe and start-pipe; null for a drain."
+  value       = one(aws_pipes_pipe.this[*].name)
 }
 
 output "launch_role_name" {
   description = "Name of the role that launches tasks, for a Deny by hand (docs/changing.md)."
-  value       = local.direct ? aws_iam_role.pipe.name : aws_iam_role.state_machine[0].name
+  value = one(concat(
+    [for role in aws_iam_role.pipe : role.name if local.direct], aws_iam_role.state_machine[*].name,
+    aws_iam_role.drain[*].name,
+  ))
 }
 
 output "source_queue_url" {
@@ -39,7 +42,7 @@ output "failed_queue_arn" {
 }
 
 output "redrive_dlq_url" {
-  description = "URL of the queue for events of stopped tasks that could not be delivered; null if batched."
+  description = "URL of the queue for events of stopped tasks that could not be delivered; null unless direct."
   value       = one(aws_sqs_queue.redrive_dlq[*].url)
 }
 
@@ -69,12 +72,12 @@ output "execution_role_arn" {
 }
 
 output "batch_state_machine_arn" {
-  description = "ARN of the state machine that runs batches; null if direct."
+  description = "ARN of the state machine that runs batches; null if direct or drain."
   value       = one(aws_sfn_state_machine.batch[*].arn)
 }
 
 output "redrive_state_machine_arn" {
-  description = "ARN of the state machine that hands records of killed tasks back; null if batched."
+  description = "ARN of the state machine that hands records of killed tasks back; null unless direct."
   value       = one(aws_sfn_state_machine.redrive[*].arn)
 }
 
@@ -83,14 +86,19 @@ output "backfill_state_machine_arn" {
   value       = one(aws_sfn_state_machine.backfill[*].arn)
 }
 
+output "drain_state_machine_arn" {
+  description = "ARN of the state machine that drains the queue, for start-execution by hand; null unless drain."
+  value       = one(aws_sfn_state_machine.drain[*].arn)
+}
+
 output "task_log_group_name" {
   description = "Log group of the tasks: one JSON line per record, one summary per task."
   value       = aws_cloudwatch_log_group.task.name
 }
 
 output "pipe_log_group_name" {
-  description = "Log group of the pipe's errors."
-  value       = aws_cloudwatch_log_group.pipe.name
+  description = "Log group of the pipe's errors; null for a drain."
+  value       = one(aws_cloudwatch_log_group.pipe[*].name)
 }
 
 output "metrics_destination" {

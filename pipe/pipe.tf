@@ -27,6 +27,8 @@ locals {
 resource "aws_cloudwatch_log_group" "pipe" {
   #checkov:skip=CKV_AWS_158:CloudWatch encrypts every log group; log_kms_key_arn puts the user's own key there
   #checkov:skip=CKV_AWS_338:the retention is log_retention_days; a year of launch errors is the user's choice to pay for
+  count = local.drain ? 0 : 1
+
   name              = "/aws/vendedlogs/pipes/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.log_kms_key_arn
@@ -34,8 +36,10 @@ resource "aws_cloudwatch_log_group" "pipe" {
 }
 
 resource "aws_pipes_pipe" "this" {
+  count = local.drain ? 0 : 1
+
   name          = var.name
-  role_arn      = aws_iam_role.pipe.arn
+  role_arn      = aws_iam_role.pipe[0].arn
   desired_state = var.enabled ? "RUNNING" : "STOPPED"
   source        = aws_sqs_queue.source.arn
   target        = local.direct ? local.cluster_arn : aws_sfn_state_machine.batch[0].arn
@@ -95,8 +99,8 @@ resource "aws_pipes_pipe" "this" {
           container_override {
             name = local.container_name
             # Without these, the provider sends 0 and 0, and the task dies at its start.
-            cpu    = var.task_cpu_units
-            memory = var.task_memory_mib
+            cpu    = local.task_cpu_units
+            memory = local.task_memory_mib
 
             # The only one: the redrive looks for it, and the program reads it.
             environment {
@@ -121,7 +125,7 @@ resource "aws_pipes_pipe" "this" {
     level = "ERROR"
 
     cloudwatch_logs_log_destination {
-      log_group_arn = aws_cloudwatch_log_group.pipe.arn
+      log_group_arn = aws_cloudwatch_log_group.pipe[0].arn
     }
   }
 

@@ -5,36 +5,44 @@ locals {
   # event of S3 has 6 KiB at most, also with the longest key.
   max_message_bytes = 16 * 1024
 
-  # The AWS service that may send to each queue, acting for exactly this resource; null: none. (Roles of this account
-  # send by their own policies, in iam.tf.)
+  # The AWS services that may send to each queue, each acting for exactly this resource. (Roles of this account send by
+  # their own policies, in iam.tf.)
   queue_senders = merge(
     {
       source = {
         arn = aws_sqs_queue.source.arn
-        sender = (var.event_source == "s3" ?
+        senders = [(var.event_source == "s3" ?
           { sid = "EventsOfExactlyTheSourceBucket", service = "s3", arn = local.source_bucket_arn } :
           { sid = "EventsOfExactlyTheRule", service = "events", arn = local.object_created_rule_arn }
-        )
+        )]
       }
       dlq = {
         arn = aws_sqs_queue.dlq.arn
-        sender = (var.event_source == "s3" ?
-          null :
-          { sid = "UndeliveredEventsOfExactlyTheRule", service = "events", arn = local.object_created_rule_arn }
+        senders = concat(
+          [for on in [var.event_source == "eventbridge"] : {
+            sid     = "UndeliveredEventsOfExactlyTheRule"
+            service = "events"
+            arn     = local.object_created_rule_arn
+          } if on],
+          [for on in [local.drain] : {
+            sid     = "UndeliveredStartsOfExactlyTheRule"
+            service = "events"
+            arn     = local.drain_start_rule_arn
+          } if on],
         )
       }
-      failed = { arn = aws_sqs_queue.failed.arn, sender = null }
+      failed = { arn = aws_sqs_queue.failed.arn, senders = [] }
     },
     { for queue in aws_sqs_queue.redrive_dlq : "redrive_dlq" => {
-      arn    = queue.arn
-      sender = { sid = "UndeliveredEventsOfExactlyTheRule", service = "events", arn = local.task_stopped_rule_arn }
+      arn     = queue.arn
+      senders = [{ sid = "UndeliveredEventsOfExactlyTheRule", service = "events", arn = local.task_stopped_rule_arn }]
     } },
   )
 
   queue_policies = { for name, queue in local.queue_senders : name => jsonencode({
     Version = "2012-10-17"
     Statement = concat(
-      [for sender in queue.sender[*] : {
+      [for sender in queue.senders : {
         Sid       = sender.sid
         Effect    = "Allow"
         Principal = { Service = "${sender.service}.amazonaws.com" }
@@ -66,7 +74,8 @@ resource "aws_sqs_queue" "source" {
   kms_master_key_id         = var.queue_kms_key_arn
   tags                      = var.tags
 
-  # Only the launch has to fit in: the pipe deletes a message when the launch is accepted.
+  # Only the launch has to fit in: the pipe deletes a message when the launch is accepted, a drain's collector within
+  # 100 s.
   visibility_timeout_seconds = 180 + local.batch_window_seconds
 
   redrive_policy = jsonencode({

@@ -52,12 +52,17 @@ locals {
   # Expressions are files of their own, with comments; in the state machine each is one line without comments.
   jsonata_folder  = "${path.module}/jsonata"
   records_jsonata = file("${local.jsonata_folder}/records.jsonata")
+  work_jsonata = templatefile("${local.jsonata_folder}/work.jsonata.tftpl", {
+    prefix            = jsonencode(var.source_prefix)
+    prefix_characters = length(var.source_prefix)
+  })
   batch_jsonata = templatefile("${local.jsonata_folder}/batch.jsonata.tftpl", {
     room = local.sqs_body_max_characters
   })
   jsonata = { for name, text in {
     batches = templatefile("${local.jsonata_folder}/batches.jsonata.tftpl", {
       records = local.records_jsonata
+      work    = local.work_jsonata
       batch   = local.batch_jsonata
     })
     ended = templatefile("${local.jsonata_folder}/ended.jsonata.tftpl", {

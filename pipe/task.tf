@@ -27,7 +27,7 @@ locals {
       JPEG_SUBSAMPLING   = var.jpeg_subsampling
       MAX_SOURCE_BYTES   = format("%.0f", var.max_source_bytes)
       MAX_SOURCE_PIXELS  = format("%.0f", var.max_source_pixels)
-      MEMORY_LIMIT_BYTES = format("%.0f", var.task_memory_mib * 1024 * 1024)
+      MEMORY_LIMIT_BYTES = format("%.0f", local.task_memory_mib * 1024 * 1024)
       GRACE_SECONDS      = tostring(var.grace_seconds)
       SKIP_UNCHANGED     = tostring(var.skip_unchanged)
       RETRY_QUEUE_URL    = aws_sqs_queue.source.url
@@ -55,8 +55,8 @@ resource "aws_ecs_task_definition" "this" {
   family                   = var.name
   requires_compatibilities = ["FARGATE"]
   network_mode             = "awsvpc"
-  cpu                      = tostring(var.task_cpu_units)
-  memory                   = tostring(var.task_memory_mib)
+  cpu                      = tostring(local.task_cpu_units)
+  memory                   = tostring(local.task_memory_mib)
   execution_role_arn       = aws_iam_role.execution.arn
   task_role_arn            = aws_iam_role.task.arn
   tags                     = var.tags
@@ -70,8 +70,8 @@ resource "aws_ecs_task_definition" "this" {
     name      = local.container_name
     image     = var.image
     essential = true
-    cpu       = var.task_cpu_units
-    memory    = var.task_memory_mib
+    cpu       = local.task_cpu_units
+    memory    = local.task_memory_mib
 
     user                   = "65532:65532"
     privileged             = false

@@ -173,15 +173,21 @@ variable "manage_bucket_notification" {
 variable "launcher" {
   description = <<-EOT
     What launches tasks. "batched": the pipe hands batches to Step Functions, which waits while launches are refused
-    and tries Spot first. "direct": the pipe starts one task per message, at once; a launch without room or over the
-    vCPU quota may lose the message (README.md, "Which launcher").
+    and tries Spot first. "event": each upload starts such an execution itself, with the least delay. "drain": tasks
+    empty the queue when enough messages wait, for the least cost. "direct": the pipe starts one task per message, at
+    once; a launch without room or over the vCPU quota may lose the message (README.md, "Which launcher").
   EOT
   type        = string
   default     = "batched"
 
   validation {
-    condition     = contains(["batched", "direct"], var.launcher)
-    error_message = "launcher: must be \"batched\" or \"direct\"."
+    condition     = contains(["batched", "direct", "drain", "event"], var.launcher)
+    error_message = "launcher: must be \"batched\", \"direct\", \"drain\" or \"event\"."
+  }
+
+  validation {
+    condition     = var.launcher != "event" || var.event_source == "eventbridge"
+    error_message = "launcher: \"event\" is a target of EventBridge, so it needs event_source = \"eventbridge\"."
   }
 }
 
@@ -271,10 +277,164 @@ variable "work_bucket" {
   }
 }
 
+variable "batch_objects" {
+  description = <<-EOT
+    Number of records that a task gets, 10 to 500; null: 500. Only for the launcher "drain". Fewer if they are long:
+    180,000 characters of records at most.
+  EOT
+  type        = number
+  default     = null
+
+  validation {
+    condition = var.batch_objects == null || try(
+      var.batch_objects >= 10 && var.batch_objects <= 500 && floor(var.batch_objects) == var.batch_objects, false
+    )
+    error_message = <<-EOT
+      batch_objects: must be null or a whole number from 10 to 500 (a state keeps the receipt handles of 500 messages).
+    EOT
+  }
+
+  validation {
+    condition     = var.batch_objects == null || var.launcher == "drain"
+    error_message = "batch_objects: is only for the launcher \"drain\"; remove it."
+  }
+}
+
+variable "max_tasks" {
+  description = <<-EOT
+    Number of tasks at one time, 1 to 1000; null: 4. For the launcher "drain" and, each for itself, for backfills;
+    elsewhere the vCPU quota is the bound.
+  EOT
+  type        = number
+  default     = null
+
+  validation {
+    condition = var.max_tasks == null || try(
+      var.max_tasks >= 1 && var.max_tasks <= 1000 && floor(var.max_tasks) == var.max_tasks, false
+    )
+    error_message = "max_tasks: must be null or a whole number from 1 to 1000."
+  }
+
+  validation {
+    condition     = var.max_tasks == null || var.launcher == "drain" || var.backfill_enabled
+    error_message = "max_tasks: is only for the launcher \"drain\" and for backfills; remove it."
+  }
+}
+
+variable "on_demand_tasks" {
+  description = <<-EOT
+    How many of the max_tasks run on FARGATE from the start; the others on FARGATE_SPOT first. 0 to max_tasks; null: 0.
+    Only for the launcher "drain".
+  EOT
+  type        = number
+  default     = null
+
+  validation {
+    condition = var.on_demand_tasks == null || try(
+      var.on_demand_tasks >= 0 && var.on_demand_tasks <= coalesce(var.max_tasks, 4) &&
+      floor(var.on_demand_tasks) == var.on_demand_tasks, false
+    )
+    error_message = "on_demand_tasks: must be null or a whole number from 0 to max_tasks, ${local.max_tasks}."
+  }
+
+  validation {
+    condition     = var.on_demand_tasks == null || var.launcher == "drain"
+    error_message = "on_demand_tasks: is only for the launcher \"drain\"; remove it."
+  }
+}
+
+variable "drain_start_messages" {
+  description = "Number of waiting messages that starts a drain; null: 500. Only for the launcher \"drain\"."
+  type        = number
+  default     = null
+
+  validation {
+    condition = var.drain_start_messages == null || try(
+      var.drain_start_messages >= 1 && var.drain_start_messages <= 1000000 &&
+      floor(var.drain_start_messages) == var.drain_start_messages, false
+    )
+    error_message = "drain_start_messages: must be null or a whole number from 1 to 1000000."
+  }
+
+  validation {
+    condition     = var.drain_start_messages == null || var.launcher == "drain"
+    error_message = "drain_start_messages: is only for the launcher \"drain\"; remove it."
+  }
+}
+
+variable "drain_start_age_seconds" {
+  description = <<-EOT
+    Age of the oldest message that starts a drain, however few wait; null: 900. Only for the launcher "drain".
+  EOT
+  type        = number
+  default     = null
+
+  validation {
+    condition = var.drain_start_age_seconds == null || try(
+      var.drain_start_age_seconds >= 60 && var.drain_start_age_seconds <= 604800 &&
+      floor(var.drain_start_age_seconds) == var.drain_start_age_seconds, false
+    )
+    error_message = "drain_start_age_seconds: must be null or a whole number from 60 to 604800 (a week)."
+  }
+
+  validation {
+    condition     = var.drain_start_age_seconds == null || var.launcher == "drain"
+    error_message = "drain_start_age_seconds: is only for the launcher \"drain\"; remove it."
+  }
+}
+
+variable "drain_schedule" {
+  description = <<-EOT
+    Schedule that starts a drain besides, as EventBridge Scheduler takes it: "rate(6 hours)", "cron(0 3 * * ? *)" or
+    "at(2026-12-31T22:00:00)"; null for none. Only for the launcher "drain". For nightly work only, raise
+    drain_start_messages and drain_start_age_seconds.
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    condition = (
+      var.drain_schedule == null || can(regex("^(rate|cron|at)\\([^()]{1,200}\\)$", var.drain_schedule))
+    )
+    error_message = "drain_schedule: must be null, \"rate(…)\", \"cron(…)\" or \"at(…)\"."
+  }
+
+  validation {
+    condition     = var.drain_schedule == null || var.launcher == "drain"
+    error_message = "drain_schedule: is only for the launcher \"drain\"; remove it."
+  }
+}
+
+variable "schedule_timezone" {
+  description = "Time zone of schedules, by its name in the IANA database, such as \"Europe/Berlin\"."
+  type        = string
+  default     = "UTC"
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_+/-]{1,50}$", var.schedule_timezone))
+    error_message = "schedule_timezone: must be the name of a time zone, such as \"UTC\" or \"Europe/Berlin\"."
+  }
+}
+
+variable "schedule_window_minutes" {
+  description = "Minutes within which a schedule may start what it starts, 0 to 1440."
+  type        = number
+  default     = 15
+
+  validation {
+    condition = (
+      var.schedule_window_minutes >= 0 && var.schedule_window_minutes <= 1440 &&
+      floor(var.schedule_window_minutes) == var.schedule_window_minutes
+    )
+    error_message = "schedule_window_minutes: must be a whole number from 0 to 1440."
+  }
+}
+
 variable "enabled" {
   description = <<-EOT
-    Kill switch: false stops the pipe and forbids every launch. Executions that wait put their records back into the
-    source queue, where all events wait up to 14 days; tasks that run end by themselves. Nothing is lost.
+    Kill switch: false stops what starts tasks, and forbids every launch. Executions that wait put their records back
+    into the source queue, where all events wait up to 14 days; a drain leaves them in the work bucket. Tasks that run
+    end by themselves. Nothing is lost.
   EOT
   type        = bool
   default     = true
@@ -305,8 +465,8 @@ variable "direct_capacity_provider" {
 
 variable "spot_attempts" {
   description = <<-EOT
-    Number of attempts of a batched task on FARGATE_SPOT before its last attempt, on FARGATE, 1 to 10; null: 3. Only
-    tasks that ran count, not launches that were refused. Only for the launcher "batched".
+    Number of attempts of a batch on FARGATE_SPOT before its last attempt, on FARGATE, 1 to 10; null: 3. Only tasks that
+    ran count, not launches that were refused. Not for the launcher "direct".
   EOT
   type        = number
   default     = null
@@ -319,8 +479,8 @@ variable "spot_attempts" {
   }
 
   validation {
-    condition     = var.spot_attempts == null || var.launcher == "batched" || var.backfill_enabled
-    error_message = "spot_attempts: is only for the launcher \"batched\"; remove it."
+    condition     = var.spot_attempts == null || var.launcher != "direct" || var.backfill_enabled
+    error_message = "spot_attempts: is not for the launcher \"direct\" without backfill_enabled; remove it."
   }
 }
 
@@ -365,24 +525,6 @@ variable "backfill_batch_objects" {
       floor(var.backfill_batch_objects) == var.backfill_batch_objects
     )
     error_message = "backfill_batch_objects: must be a whole number from 10 to 2000."
-  }
-}
-
-variable "max_tasks" {
-  description = "Maximum number of tasks at a time that a backfill runs, 1 to 1000; null: 4."
-  type        = number
-  default     = null
-
-  validation {
-    condition = var.max_tasks == null || try(
-      var.max_tasks >= 1 && var.max_tasks <= 1000 && floor(var.max_tasks) == var.max_tasks, false
-    )
-    error_message = "max_tasks: must be null or a whole number from 1 to 1000."
-  }
-
-  validation {
-    condition     = var.max_tasks == null || var.backfill_enabled
-    error_message = "max_tasks: is only for backfills; remove it, or set backfill_enabled."
   }
 }
 
@@ -517,31 +659,6 @@ variable "backfill_topic_arn" {
   }
 }
 
-variable "schedule_timezone" {
-  description = "Time zone of schedules, by its name in the IANA database, such as \"Europe/Berlin\"."
-  type        = string
-  default     = "UTC"
-
-  validation {
-    condition     = can(regex("^[A-Za-z0-9_+/-]{1,50}$", var.schedule_timezone))
-    error_message = "schedule_timezone: must be the name of a time zone, such as \"UTC\" or \"Europe/Berlin\"."
-  }
-}
-
-variable "schedule_window_minutes" {
-  description = "Minutes within which a schedule may start what it starts, 0 to 1440."
-  type        = number
-  default     = 15
-
-  validation {
-    condition = (
-      var.schedule_window_minutes >= 0 && var.schedule_window_minutes <= 1440 &&
-      floor(var.schedule_window_minutes) == var.schedule_window_minutes
-    )
-    error_message = "schedule_window_minutes: must be a whole number from 0 to 1440."
-  }
-}
-
 # --- task ---
 
 variable "subnet_ids" {
@@ -612,31 +729,37 @@ variable "cpu_architecture" {
 
 variable "task_cpu_units" {
   description = <<-EOT
-    CPU of a task: 1024 units are one vCPU. Small tasks cost less, since every task is billed for at least a minute, and
-    more of them fit into the account's vCPU quota.
+    CPU of a task: 1024 units are one vCPU. null: 1024 for the launcher "drain", whose tasks have hundreds of photos,
+    else 256: small tasks cost less, since every task is billed for at least a minute, and more of them fit into the
+    account's vCPU quota.
   EOT
   type        = number
-  default     = 256
+  default     = null
 
   validation {
-    condition     = contains([256, 512, 1024, 2048, 4096, 8192, 16384], var.task_cpu_units)
-    error_message = "task_cpu_units: must be 256, 512, 1024, 2048, 4096, 8192 or 16384."
+    condition = (
+      var.task_cpu_units == null || try(contains([256, 512, 1024, 2048, 4096, 8192, 16384], var.task_cpu_units), false)
+    )
+    error_message = "task_cpu_units: must be null, 256, 512, 1024, 2048, 4096, 8192 or 16384."
   }
 }
 
 variable "task_memory_mib" {
   description = <<-EOT
     Memory of a task and, in bytes, its MEMORY_LIMIT_BYTES. Fargate offers it in steps that depend on task_cpu_units.
-    1024 is enough for a photo of 250 megapixels; what needs more fails as "too-many-pixels".
+    null: the least of them from 1024 up, from 2048 for the launcher "drain". 1024 is enough for a photo of 250
+    megapixels; what needs more fails as "too-many-pixels".
   EOT
   type        = number
-  default     = 1024
+  default     = null
 
   validation {
-    condition     = contains(lookup(local.fargate_memory_mib, tostring(var.task_cpu_units), []), var.task_memory_mib)
+    condition = var.task_memory_mib == null || try(
+      contains(lookup(local.fargate_memory_mib, tostring(local.task_cpu_units), []), var.task_memory_mib), false
+    )
     error_message = <<-EOT
-      task_memory_mib: Fargate does not offer this with ${var.task_cpu_units} CPU units; use one of
-      ${join(", ", lookup(local.fargate_memory_mib, tostring(var.task_cpu_units), []))}.
+      task_memory_mib: Fargate does not offer this with ${local.task_cpu_units} CPU units; use null or one of
+      ${join(", ", lookup(local.fargate_memory_mib, tostring(local.task_cpu_units), []))}.
     EOT
   }
 }

@@ -81,7 +81,7 @@ def only(blocks):
 
 def create_pipe(stack):
     """CreatePipe, as the provider sends it: whole numbers that an override omits become 0."""
-    pipe = stack["aws_pipes_pipe.this"]
+    pipe = stack["aws_pipes_pipe.this[0]"]
     source, target = pipe["source_parameters"][0], pipe["target_parameters"][0]
     sqs, ecs = source["sqs_queue_parameters"][0], only(target["ecs_task_parameters"])
     machine = only(target["step_function_state_machine_parameters"])
@@ -196,6 +196,32 @@ def register_task_definition(stack):
     }
 
 
+def create_schedule(schedule):
+    (window,), (target,) = schedule["flexible_time_window"], schedule["target"]
+    (retry,), dead_letters = target["retry_policy"], only(target["dead_letter_config"])
+    return present(
+        Name=schedule["name"],
+        GroupName=schedule["group_name"],
+        Description=schedule["description"],
+        ScheduleExpression=schedule["schedule_expression"],
+        ScheduleExpressionTimezone=schedule["schedule_expression_timezone"],
+        State=schedule["state"],
+        FlexibleTimeWindow=present(
+            Mode=window["mode"], MaximumWindowInMinutes=whole(window["maximum_window_in_minutes"])
+        ),
+        Target=present(
+            Arn=target["arn"],
+            RoleArn=target["role_arn"],
+            Input=target["input"],
+            RetryPolicy={
+                "MaximumEventAgeInSeconds": whole(retry["maximum_event_age_in_seconds"]),
+                "MaximumRetryAttempts": whole(retry["maximum_retry_attempts"]),
+            },
+            DeadLetterConfig=dead_letters and {"Arn": dead_letters["arn"]},
+        ),
+    )
+
+
 def bucket_requests(stack):
     """Those that create and configure the work bucket."""
     for address, bucket in stack.of_type("aws_s3_bucket").items():
@@ -266,7 +292,8 @@ def bucket_requests(stack):
 
 def all_requests(stack):
     """(label, service, operation, parameters) of every request with which the stack creates something."""
-    yield "pipe", "pipes", "CreatePipe", create_pipe(stack)
+    if "aws_pipes_pipe.this[0]" in stack:
+        yield "pipe", "pipes", "CreatePipe", create_pipe(stack)
     yield "task definition", "ecs", "RegisterTaskDefinition", register_task_definition(stack)
     for address, machine in stack.of_type("aws_sfn_state_machine").items():
         yield (
@@ -290,6 +317,7 @@ def all_requests(stack):
             present(
                 Name=rule["name"],
                 Description=rule["description"],
+                State=rule["state"],
                 EventPattern=rule["event_pattern"],
                 Tags=[{"Key": k, "Value": v} for k, v in (rule["tags"] or {}).items()],
             ),
@@ -308,6 +336,7 @@ def all_requests(stack):
                         Arn=target["arn"],
                         RoleArn=target["role_arn"] or None,
                         InputPath=target["input_path"] or None,
+                        Input=target["input"] or None,
                         RetryPolicy={
                             "MaximumRetryAttempts": whole(retry["maximum_retry_attempts"]),
                             "MaximumEventAgeInSeconds": whole(retry["maximum_event_age_in_seconds"]),
@@ -315,33 +344,6 @@ def all_requests(stack):
                         DeadLetterConfig=dead_letters and {"Arn": dead_letters["arn"]},
                     )
                 ],
-            },
-        )
-    for address, schedule in stack.of_type("aws_scheduler_schedule").items():
-        window, target = schedule["flexible_time_window"][0], schedule["target"][0]
-        retry = target["retry_policy"][0]
-        yield (
-            address,
-            "scheduler",
-            "CreateSchedule",
-            {
-                "Name": schedule["name"],
-                "Description": schedule["description"],
-                "State": schedule["state"],
-                "ScheduleExpression": schedule["schedule_expression"],
-                "ScheduleExpressionTimezone": schedule["schedule_expression_timezone"],
-                "FlexibleTimeWindow": present(
-                    Mode=window["mode"], MaximumWindowInMinutes=whole(window["maximum_window_in_minutes"])
-                ),
-                "Target": {
-                    "Arn": target["arn"],
-                    "RoleArn": target["role_arn"],
-                    "Input": target["input"],
-                    "RetryPolicy": {
-                        "MaximumEventAgeInSeconds": whole(retry["maximum_event_age_in_seconds"]),
-                        "MaximumRetryAttempts": whole(retry["maximum_retry_attempts"]),
-                    },
-                },
             },
         )
     for address, bucket in stack.of_type("aws_s3_bucket_notification").items():
@@ -373,6 +375,10 @@ def all_requests(stack):
                 ),
             },
         )
+    for address, group in stack.of_type("aws_scheduler_schedule_group").items():
+        yield address, "scheduler", "CreateScheduleGroup", {"Name": group["name"]}
+    for address, schedule in stack.of_type("aws_scheduler_schedule").items():
+        yield address, "scheduler", "CreateSchedule", create_schedule(schedule)
     yield from bucket_requests(stack)
     for address, queue in stack.of_type("aws_sqs_queue").items():
         yield (

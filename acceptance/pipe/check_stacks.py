@@ -9,10 +9,16 @@ import inspect
 import sys
 import traceback
 
-from checks import alarms, backfill, batches, bursts, engine, events, machines, queues, redrive, requests, roles, work
+from checks import (
+    alarms, backfill, batches, bursts, drains, engine, events, machines, queues, redrive, requests, roles, uploads,
+    work,
+)  # fmt: skip
 from world import Absent, World
 
-CONCERNS = (engine, requests, roles, queues, work, events, batches, backfill, redrive, machines, alarms, bursts)
+CONCERNS = (
+    engine, requests, roles, queues, work, events, batches, uploads, drains, backfill, redrive, machines, alarms,
+    bursts,
+)  # fmt: skip
 
 
 def checks_of(module):

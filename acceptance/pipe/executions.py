@@ -4,6 +4,7 @@ import json
 
 import api
 import asl
+import botocore.session
 import patterns
 import samples
 from account import Account
@@ -65,3 +66,36 @@ def task_failed(exit_code=1, reason="Essential container in task exited", stop_c
         "StoppedReason": reason,
     }  # fmt: skip
     return asl.StatesError("States.TaskFailed", json.dumps(cause, separators=(",", ":")))
+
+
+NO_CAPACITY = json.dumps([{"Arn": samples.CLUSTER, "Reason": "Capacity is unavailable at this time."}])
+QUOTA = json.dumps([{"Reason": "You’ve reached the limit on the number of vCPUs you can run concurrently"}])
+# Tasks that ran and ended badly.
+ENDS = {
+    "interrupted": task_failed(137, "Your Spot Task was interrupted.", "SpotInterruption"),
+    "killed": task_failed(137, "OutOfMemory"),
+    "left undone": task_failed(75),
+    "timed out": asl.StatesError("States.Timeout", ""),
+}
+# Launches after which nothing ran: the errors of RunTask in AWS's model, and those that were seen in the field.
+REFUSALS = {
+    "no capacity": asl.StatesError("AmazonECS.Unknown", NO_CAPACITY),
+    "the vCPU quota": asl.StatesError("AmazonECS.Unknown", QUOTA),
+    "a right is missing": asl.StatesError("ECS.AccessDeniedException", "no identity-based policy allows it"),
+    "no image": task_failed(None, "CannotPullContainerError: not found", "TaskFailedToStart"),
+    **{
+        name: asl.StatesError(f"ECS.{name}", "")
+        for name in (
+            *(s.name for s in botocore.session.get_session().get_service_model("ecs").operation_model("RunTask")
+              .error_shapes),
+            "ThrottlingException", "AmazonECSException", "SdkClientException", "a name that nobody knows",
+        )
+        if name != "AccessDeniedException"
+    },
+}  # fmt: skip
+SWITCHED_OFF = asl.StatesError(
+    "ECS.AccessDeniedException",
+    "User: arn:aws:sts::123456789012:assumed-role/pp-eu-west-1-batch/x is not authorized to perform: ecs:RunTask on "
+    "resource: arn:aws:ecs:eu-west-1:123456789012:task-definition/pp:7 with an explicit deny in an identity-based "
+    "policy (Service: AmazonECS; Status Code: 400)",
+)

@@ -22,7 +22,8 @@ from mistakes import MISTAKES
 from world import Absent, World
 
 SCENARIOS = (
-    "direct", "direct_keys", "batched", "batched_s3", "defaults", "off", "backfill", "direct_backfill",
+    "direct", "direct_keys", "batched", "batched_s3", "defaults", "off", "backfill", "direct_backfill", "event",
+    "drain",
 )  # fmt: skip
 MOST_OF_A_COPY = 8
 

@@ -107,3 +107,30 @@ run "direct_backfill" {
     source_kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/source"
   }
 }
+
+run "event" {
+  command = apply
+
+  variables {
+    launcher        = "event"
+    source_prefix   = "raw/"
+    source_suffixes = [".jpg"]
+  }
+}
+
+run "drain" {
+  command = apply
+
+  variables {
+    launcher          = "drain"
+    source_prefix     = "raw/"
+    source_suffixes   = [".jpg"]
+    batch_objects     = 10
+    max_tasks         = 3
+    on_demand_tasks   = 1
+    drain_schedule    = "cron(0 3 * * ? *)"
+    schedule_timezone = "Europe/Berlin"
+    queue_kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/queues"
+    work_kms_key_arn  = "arn:aws:kms:eu-west-1:123456789012:key/work"
+  }
+}

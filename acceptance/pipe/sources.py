@@ -24,9 +24,10 @@ MAX_COLUMNS = 120
 LINKED = [
     {"source_bucket", "destination_bucket", "source_prefix", "destination_prefix"},
     {
-        "launcher", "batch_size", "batch_window_seconds", "spot_attempts", "direct_capacity_provider", "work_bucket",
-        "work_kms_key_arn", "source_bucket", "destination_bucket",
+        "batch_size", "batch_window_seconds", "spot_attempts", "direct_capacity_provider", "work_bucket",
+        "work_kms_key_arn", "source_bucket", "destination_bucket", "event_source",
     },
+    {"max_tasks", "on_demand_tasks"},
     {"event_source", "source_suffixes"},
     {"task_cpu_units", "task_memory_mib"},
     {
@@ -35,7 +36,7 @@ LINKED = [
     },
 ]
 
-BACKFILL = {"backfill_enabled": True}
+BACKFILL, DRAIN = {"backfill_enabled": True}, {"launcher": "drain"}
 
 # variable: (good values at the edges, bad values beside them[, what must be set for them])
 BOUNDS = {
@@ -50,6 +51,10 @@ BOUNDS = {
     "batch_size": ([2, 50], [1, 51, 2.5]),
     "batch_window_seconds": ([1, 300], [-1, 301, 1.5]),
     "spot_attempts": ([1, 10], [0, 11, 1.5]),
+    "batch_objects": ([10, 500], [9, 501, 10.5], DRAIN),
+    "on_demand_tasks": ([0, 4], [-1, 5, 0.5], DRAIN),
+    "drain_start_messages": ([1, 1000000], [0, 1000001, 1.5], DRAIN),
+    "drain_start_age_seconds": ([60, 604800], [59, 604801, 60.5], DRAIN),
     "task_timeout_seconds": ([300, 86400], [299, 86401]),
     "subnet_ids": ([[f"subnet-{i}" for i in range(16)]], [[f"subnet-{i}" for i in range(17)]]),
     "security_group_ids": ([[f"sg-{i}" for i in range(5)]], [[f"sg-{i}" for i in range(6)]]),
@@ -138,7 +143,11 @@ def order_that_no_plan_shows(module, work):
     assert "depends_on = [aws_iam_role_policy.pipe]" in pipe, "the pipe comes before its rights"
     task = (module / "task.tf").read_text(encoding="utf-8")
     assert "create_before_destroy = true" in task, "for a moment there is no active task definition"
-    for name, machine in (("launch_batched.tf", "state_machine"), ("launch_direct.tf", "redrive")):
+    machines = (
+        ("launch_batched.tf", "state_machine"), ("launch_direct.tf", "redrive"), ("launch_drain.tf", "drain"),
+        ("launch_drain.tf", "collect"),
+    )  # fmt: skip
+    for name, machine in machines:
         text = (module / name).read_text(encoding="utf-8")
         assert f"depends_on = [aws_iam_role_policy.{machine}]" in text, f"{name}: the machine comes before its rights"
 
@@ -262,18 +271,19 @@ def every_validation_is_tried(cases, variables):
 
 
 def rounds(cases):
-    """The cases in as few groups as possible, no two of a group with variables that influence each other."""
+    """The cases in as few groups as possible: of one launcher, no two with variables that influence each other."""
     groups = []
     for values, variable in cases:
-        touched = set(values) | set().union(*[linked for linked in LINKED if linked & set(values)])
-        for used, members in groups:
-            if not used & touched:
+        launcher, touched = values.get("launcher"), set(values) - {"launcher"}
+        touched |= set().union(*[linked for linked in LINKED if linked & touched])
+        for given, used, members in groups:
+            if given == launcher and not used & touched:
                 used |= touched
                 members.append((values, variable))
                 break
         else:
-            groups.append((touched, [(values, variable)]))
-    return [members for _, members in groups]
+            groups.append((launcher, touched, [(values, variable)]))
+    return [members for _, _, members in groups]
 
 
 def plans(module, work, many_values):

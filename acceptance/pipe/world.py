@@ -27,6 +27,11 @@ class Stacks(dict):
         raise Absent(name)
 
 
+def piped(world):
+    """The stacks with a pipe."""
+    return [stack for stack in world.stacks.values() if "aws_pipes_pipe.this[0]" in stack]
+
+
 class World:
     """The applied scenarios, and the tools to run their state machines."""
 

@@ -121,8 +121,8 @@ run "prefix_and_suffixes_filter_over_eventbridge" {
   }
   assert {
     condition = (
-      jsondecode(tolist(aws_pipes_pipe.this.source_parameters[0].filter_criteria[0].filter)[0].pattern).body.detail ==
-      { object = { key = [{ prefix = "raw/" }] } }
+      { object = { key = [{ prefix = "raw/" }] } } ==
+      jsondecode(tolist(aws_pipes_pipe.this[0].source_parameters[0].filter_criteria[0].filter)[0].pattern).body.detail
     )
     error_message = "the pipe must check the prefix: a pattern cannot look at both ends of a key in any case"
   }
@@ -457,7 +457,7 @@ run "given_keys_are_used_and_allowed" {
   }
   assert {
     condition = (
-      contains(jsondecode(aws_iam_role_policy.pipe.policy).Statement[*].Sid, "ReadTheEncryptedQueue") &&
+      contains(jsondecode(aws_iam_role_policy.pipe[0].policy).Statement[*].Sid, "ReadTheEncryptedQueue") &&
       contains(jsondecode(aws_iam_role_policy.state_machine[0].policy).Statement[*].Sid, "SendToEncryptedQueues")
     )
     error_message = "the pipe may read, and the state machine may send to, encrypted queues"
@@ -465,7 +465,7 @@ run "given_keys_are_used_and_allowed" {
   assert {
     condition = (
       aws_cloudwatch_log_group.task.kms_key_id == "arn:aws:kms:eu-west-1:123456789012:key/logs" &&
-      aws_cloudwatch_log_group.pipe.kms_key_id == "arn:aws:kms:eu-west-1:123456789012:key/logs"
+      aws_cloudwatch_log_group.pipe[0].kms_key_id == "arn:aws:kms:eu-west-1:123456789012:key/logs"
     )
     error_message = "the logs must use the key"
   }

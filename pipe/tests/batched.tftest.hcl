@@ -9,26 +9,26 @@ run "the_pipe_hands_batches_to_step_functions" {
 
   assert {
     condition = (
-      aws_pipes_pipe.this.source_parameters[0].sqs_queue_parameters[0].batch_size == 50 &&
-      aws_pipes_pipe.this.source_parameters[0].sqs_queue_parameters[0].maximum_batching_window_in_seconds == 60
+      aws_pipes_pipe.this[0].source_parameters[0].sqs_queue_parameters[0].batch_size == 50 &&
+      aws_pipes_pipe.this[0].source_parameters[0].sqs_queue_parameters[0].maximum_batching_window_in_seconds == 60
     )
     error_message = "batches must have 50 messages at most, and wait for a minute"
   }
   assert {
     condition = (
-      aws_pipes_pipe.this.target == aws_sfn_state_machine.batch[0].arn &&
-      aws_pipes_pipe.this.target_parameters[0].step_function_state_machine_parameters[0].invocation_type ==
+      aws_pipes_pipe.this[0].target == aws_sfn_state_machine.batch[0].arn &&
+      aws_pipes_pipe.this[0].target_parameters[0].step_function_state_machine_parameters[0].invocation_type ==
       "FIRE_AND_FORGET"
     )
     error_message = "the pipe must start a Standard state machine and not wait for it"
   }
   assert {
-    condition     = length(aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters) == 0
+    condition     = length(aws_pipes_pipe.this[0].target_parameters[0].ecs_task_parameters) == 0
     error_message = "the target must not be ECS"
   }
   assert {
     condition = (
-      aws_pipes_pipe.this.target_parameters[0].input_template ==
+      aws_pipes_pipe.this[0].target_parameters[0].input_template ==
       "{\"messageId\": \"<$.messageId>\", \"body\": <$.body>}"
     )
     error_message = "the input must be the message's ID and its body, as unquoted JSON"
@@ -47,7 +47,7 @@ run "the_pipe_hands_batches_to_step_functions" {
   }
   assert {
     condition = (
-      [for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement : s.Sid] ==
+      [for s in jsondecode(aws_iam_role_policy.pipe[0].policy).Statement : s.Sid] ==
       ["TakeFromTheSourceQueue", "StartBatches"]
     )
     error_message = "the pipe may start executions, and must not run tasks"
@@ -64,8 +64,8 @@ run "batch_and_window_are_the_variables" {
 
   assert {
     condition = (
-      aws_pipes_pipe.this.source_parameters[0].sqs_queue_parameters[0].batch_size == 7 &&
-      aws_pipes_pipe.this.source_parameters[0].sqs_queue_parameters[0].maximum_batching_window_in_seconds == 5 &&
+      aws_pipes_pipe.this[0].source_parameters[0].sqs_queue_parameters[0].batch_size == 7 &&
+      aws_pipes_pipe.this[0].source_parameters[0].sqs_queue_parameters[0].maximum_batching_window_in_seconds == 5 &&
       aws_sqs_queue.source.visibility_timeout_seconds == 185
     )
     error_message = "batch and window must be the variables', and the window must fit into the visibility timeout"
@@ -147,7 +147,7 @@ run "the_kill_switch_stops_the_pipe_and_forbids_launches" {
   }
 
   assert {
-    condition     = aws_pipes_pipe.this.desired_state == "STOPPED"
+    condition     = aws_pipes_pipe.this[0].desired_state == "STOPPED"
     error_message = "enabled = false must stop the pipe"
   }
   assert {

@@ -12,35 +12,35 @@ run "the_pipe_starts_one_task_per_message" {
   command = apply
 
   assert {
-    condition     = aws_pipes_pipe.this.source_parameters[0].sqs_queue_parameters[0].batch_size == 1
+    condition     = aws_pipes_pipe.this[0].source_parameters[0].sqs_queue_parameters[0].batch_size == 1
     error_message = "ECS is not a batch target: the pipe must take one message at a time"
   }
   assert {
     condition = (
-      aws_pipes_pipe.this.source_parameters[0].sqs_queue_parameters[0].maximum_batching_window_in_seconds == 0
+      aws_pipes_pipe.this[0].source_parameters[0].sqs_queue_parameters[0].maximum_batching_window_in_seconds == 0
     )
     error_message = "the window must be 0: it gains nothing here and makes the retry delay seven minutes longer"
   }
   assert {
     condition = (
-      aws_pipes_pipe.this.source == aws_sqs_queue.source.arn &&
-      aws_pipes_pipe.this.target == aws_ecs_cluster.this[0].arn
+      aws_pipes_pipe.this[0].source == aws_sqs_queue.source.arn &&
+      aws_pipes_pipe.this[0].target == aws_ecs_cluster.this[0].arn
     )
     error_message = "the pipe must go from the source queue to the cluster, not to the task definition"
   }
   assert {
-    condition     = aws_pipes_pipe.this.target_parameters[0].input_template == null
+    condition     = aws_pipes_pipe.this[0].target_parameters[0].input_template == null
     error_message = "there must be no input template: it has no effect on ECS overrides"
   }
   assert {
     condition = (
-      length(aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters) == 1 &&
-      length(aws_pipes_pipe.this.target_parameters[0].step_function_state_machine_parameters) == 0
+      length(aws_pipes_pipe.this[0].target_parameters[0].ecs_task_parameters) == 1 &&
+      length(aws_pipes_pipe.this[0].target_parameters[0].step_function_state_machine_parameters) == 0
     )
     error_message = "the target must be ECS"
   }
   assert {
-    condition     = aws_pipes_pipe.this.desired_state == "RUNNING"
+    condition     = aws_pipes_pipe.this[0].desired_state == "RUNNING"
     error_message = "the pipe must run unless the kill switch is on"
   }
   assert {
@@ -55,7 +55,7 @@ run "the_override_holds_cpu_memory_and_only_the_message" {
   assert {
     condition = (
       [
-        for ecs in aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters :
+        for ecs in aws_pipes_pipe.this[0].target_parameters[0].ecs_task_parameters :
         [for container in ecs.overrides[0].container_override : container.name]
       ] == [["pixpipe"]]
     )
@@ -64,7 +64,7 @@ run "the_override_holds_cpu_memory_and_only_the_message" {
   assert {
     condition = (
       [
-        for ecs in aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters :
+        for ecs in aws_pipes_pipe.this[0].target_parameters[0].ecs_task_parameters :
         [for container in ecs.overrides[0].container_override : [container.cpu, container.memory]]
       ] == [[[256, 1024]]]
     )
@@ -73,7 +73,7 @@ run "the_override_holds_cpu_memory_and_only_the_message" {
   assert {
     condition = (
       [
-        for ecs in aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters :
+        for ecs in aws_pipes_pipe.this[0].target_parameters[0].ecs_task_parameters :
         [for e in ecs.overrides[0].container_override[0].environment : "${e.name}=${e.value}"]
       ] == [["SQS_BODY=$.body"]]
     )
@@ -86,33 +86,33 @@ run "the_task_is_launched_as_it_should" {
 
   assert {
     condition = (
-      aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].task_definition_arn ==
+      aws_pipes_pipe.this[0].target_parameters[0].ecs_task_parameters[0].task_definition_arn ==
       "arn:aws:ecs:eu-west-1:123456789012:task-definition/pp"
     )
     error_message = "the task definition must be named without revision"
   }
   assert {
     condition = (
-      aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].launch_type == null &&
-      aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].capacity_provider_strategy[0].capacity_provider ==
-      "FARGATE"
+      aws_pipes_pipe.this[0].target_parameters[0].ecs_task_parameters[0].launch_type == null &&
+      "FARGATE" ==
+      aws_pipes_pipe.this[0].target_parameters[0].ecs_task_parameters[0].capacity_provider_strategy[0].capacity_provider
     )
     error_message = "there must be a capacity provider, and so no launch type"
   }
   assert {
     condition = (
-      length(aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].capacity_provider_strategy) == 1
+      length(aws_pipes_pipe.this[0].target_parameters[0].ecs_task_parameters[0].capacity_provider_strategy) == 1
     )
     error_message = "there must be one provider: two in one strategy split by weight, they are no fallback"
   }
   assert {
-    condition     = aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].task_count == 1
+    condition     = aws_pipes_pipe.this[0].target_parameters[0].ecs_task_parameters[0].task_count == 1
     error_message = "there must be one task per message"
   }
   assert {
     condition = (
       one([
-        for ecs in aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters :
+        for ecs in aws_pipes_pipe.this[0].target_parameters[0].ecs_task_parameters :
         ecs.network_configuration[0].aws_vpc_configuration[0].assign_public_ip
       ]) == "DISABLED"
     )
@@ -125,7 +125,7 @@ run "the_pipe_may_pass_exactly_two_roles" {
 
   assert {
     condition = (
-      [for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement : s.Resource if s.Action == "iam:PassRole"] ==
+      [for s in jsondecode(aws_iam_role_policy.pipe[0].policy).Statement : s.Resource if s.Action == "iam:PassRole"] ==
       [["arn:aws:iam::123456789012:role/pp-eu-west-1-execution", "arn:aws:iam::123456789012:role/pp-eu-west-1-task"]]
     )
     error_message = "iam:PassRole must be allowed on the execution and the task role only"
@@ -133,7 +133,7 @@ run "the_pipe_may_pass_exactly_two_roles" {
   assert {
     condition = (
       [
-        for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement :
+        for s in jsondecode(aws_iam_role_policy.pipe[0].policy).Statement :
         s.Condition.StringEquals["iam:PassedToService"] if s.Action == "iam:PassRole"
       ] == ["ecs-tasks.amazonaws.com"]
     )
@@ -142,7 +142,7 @@ run "the_pipe_may_pass_exactly_two_roles" {
   assert {
     condition = (
       [
-        for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement :
+        for s in jsondecode(aws_iam_role_policy.pipe[0].policy).Statement :
         s.Condition.ArnEquals["ecs:cluster"] if s.Action == "ecs:RunTask"
       ] == ["arn:aws:ecs:eu-west-1:123456789012:cluster/pp"]
     )
@@ -150,7 +150,7 @@ run "the_pipe_may_pass_exactly_two_roles" {
   }
   assert {
     condition = (
-      jsondecode(aws_iam_role.pipe.assume_role_policy).Statement[0].Condition == {
+      jsondecode(aws_iam_role.pipe[0].assume_role_policy).Statement[0].Condition == {
         ArnEquals    = { "aws:SourceArn" = "arn:aws:pipes:eu-west-1:123456789012:pipe/pp" }
         StringEquals = { "aws:SourceAccount" = "123456789012" }
       }
@@ -194,15 +194,15 @@ run "spot_is_a_choice" {
 
   assert {
     condition = (
-      aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters[0].capacity_provider_strategy[0].capacity_provider ==
-      "FARGATE_SPOT"
+      "FARGATE_SPOT" ==
+      aws_pipes_pipe.this[0].target_parameters[0].ecs_task_parameters[0].capacity_provider_strategy[0].capacity_provider
     )
     error_message = "the strategy must use direct_capacity_provider"
   }
   assert {
     condition = (
       one([
-        for ecs in aws_pipes_pipe.this.target_parameters[0].ecs_task_parameters :
+        for ecs in aws_pipes_pipe.this[0].target_parameters[0].ecs_task_parameters :
         ecs.network_configuration[0].aws_vpc_configuration[0].assign_public_ip
       ]) == "ENABLED"
     )
@@ -218,12 +218,12 @@ run "the_kill_switch_stops_the_pipe_forbids_launches_and_keeps_the_queue" {
   }
 
   assert {
-    condition     = aws_pipes_pipe.this.desired_state == "STOPPED"
+    condition     = aws_pipes_pipe.this[0].desired_state == "STOPPED"
     error_message = "enabled = false must stop the pipe"
   }
   assert {
     condition = (
-      [for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement : s.Action if s.Effect == "Deny"] ==
+      [for s in jsondecode(aws_iam_role_policy.pipe[0].policy).Statement : s.Action if s.Effect == "Deny"] ==
       ["ecs:RunTask"]
     )
     error_message = "enabled = false must forbid the pipe to launch"
@@ -276,12 +276,14 @@ run "a_given_cluster_is_used" {
     error_message = "there must be no cluster of the module's own"
   }
   assert {
-    condition     = aws_pipes_pipe.this.target == "arn:aws:ecs:eu-west-1:123456789012:cluster/shared"
+    condition     = aws_pipes_pipe.this[0].target == "arn:aws:ecs:eu-west-1:123456789012:cluster/shared"
     error_message = "the pipe's target must be the given cluster"
   }
   assert {
     condition = (
-      [for s in jsondecode(aws_iam_role_policy.pipe.policy).Statement : s.Resource if s.Action == "ecs:TagResource"] ==
+      [
+        for s in jsondecode(aws_iam_role_policy.pipe[0].policy).Statement : s.Resource if s.Action == "ecs:TagResource"
+      ] ==
       ["arn:aws:ecs:eu-west-1:123456789012:task/shared/*"]
     )
     error_message = "tasks must be tagged in the given cluster"

@@ -161,7 +161,7 @@ run "a_launcher_that_is_not_there_is_refused" {
   command = plan
 
   variables {
-    launcher = "drain"
+    launcher = "lambda"
   }
 
   expect_failures = [var.launcher]
@@ -746,4 +746,97 @@ run "a_part_of_a_minute_is_refused" {
   }
 
   expect_failures = [var.schedule_window_minutes]
+}
+
+run "events_of_s3_itself_for_the_launcher_event_are_refused" {
+  command = plan
+
+  variables {
+    launcher     = "event"
+    event_source = "s3"
+  }
+
+  expect_failures = [var.launcher]
+}
+
+run "objects_of_a_drain_for_batches_are_refused" {
+  command = plan
+
+  variables {
+    batch_objects = 100
+  }
+
+  expect_failures = [var.batch_objects]
+}
+
+run "tasks_of_a_drain_for_batches_are_refused" {
+  command = plan
+
+  variables {
+    max_tasks = 2
+  }
+
+  expect_failures = [var.max_tasks]
+}
+
+run "on_demand_tasks_for_batches_are_refused" {
+  command = plan
+
+  variables {
+    on_demand_tasks = 1
+  }
+
+  expect_failures = [var.on_demand_tasks]
+}
+
+run "a_start_of_drains_for_batches_is_refused" {
+  command = plan
+
+  variables {
+    drain_start_messages = 100
+  }
+
+  expect_failures = [var.drain_start_messages]
+}
+
+run "an_age_that_starts_drains_for_batches_is_refused" {
+  command = plan
+
+  variables {
+    drain_start_age_seconds = 100
+  }
+
+  expect_failures = [var.drain_start_age_seconds]
+}
+
+run "a_schedule_of_drains_for_batches_is_refused" {
+  command = plan
+
+  variables {
+    drain_schedule = "rate(1 day)"
+  }
+
+  expect_failures = [var.drain_schedule]
+}
+
+run "a_schedule_that_is_none_is_refused" {
+  command = plan
+
+  variables {
+    launcher       = "drain"
+    drain_schedule = "daily"
+  }
+
+  expect_failures = [var.drain_schedule]
+}
+
+run "a_batch_size_for_a_drain_is_refused" {
+  command = plan
+
+  variables {
+    launcher   = "drain"
+    batch_size = 10
+  }
+
+  expect_failures = [var.batch_size]
 }

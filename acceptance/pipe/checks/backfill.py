@@ -13,8 +13,7 @@ import asl
 import patterns
 import samples
 from account import Account
-from checks.batches import QUOTA, SWITCHED_OFF
-from executions import task_failed
+from executions import QUOTA, SWITCHED_OFF, task_failed
 from world import FAILED_QUEUE_URL, SOURCE_QUEUE_URL, WORK_BUCKET, arn
 
 LISTS = "photos-lists"

@@ -5,11 +5,10 @@ import random
 
 import api
 import asl
-import botocore.session
 import patterns
 import samples
 from account import Account, address
-from executions import counted, keys, objects, run_batch, task_failed
+from executions import ENDS, REFUSALS, SWITCHED_OFF, counted, keys, objects, run_batch, task_failed
 from services import OVERRIDES_MAX_CHARACTERS, RESERVE_CHARACTERS
 from world import WORK_BUCKET
 
@@ -22,39 +21,8 @@ SHAPES = {
 ALPHABET = "ab/. +%&=?\"\\'<>{}[]é写🦊\x01\n\u2028"
 DAY_SECONDS = 24 * 3600
 
-NO_CAPACITY = json.dumps([{"Arn": samples.CLUSTER, "Reason": "Capacity is unavailable at this time."}])
-QUOTA = json.dumps([{"Reason": "You’ve reached the limit on the number of vCPUs you can run concurrently"}])
-# Tasks that ran and ended badly.
-ENDS = {
-    "interrupted": task_failed(137, "Your Spot Task was interrupted.", "SpotInterruption"),
-    "killed": task_failed(137, "OutOfMemory"),
-    "left undone": task_failed(75),
-    "timed out": asl.StatesError("States.Timeout", ""),
-}
 # How often each of them counts: after 75 the task has ended by itself, and no record is under suspicion.
 COUNTS = {label: 0 if label == "left undone" else 1 for label in ENDS}
-# Launches after which nothing ran: the errors of RunTask in AWS's model, and those that were seen in the field.
-REFUSALS = {
-    "no capacity": asl.StatesError("AmazonECS.Unknown", NO_CAPACITY),
-    "the vCPU quota": asl.StatesError("AmazonECS.Unknown", QUOTA),
-    "a right is missing": asl.StatesError("ECS.AccessDeniedException", "no identity-based policy allows it"),
-    "no image": task_failed(None, "CannotPullContainerError: not found", "TaskFailedToStart"),
-    **{
-        name: asl.StatesError(f"ECS.{name}", "")
-        for name in (
-            *(s.name for s in botocore.session.get_session().get_service_model("ecs").operation_model("RunTask")
-              .error_shapes),
-            "ThrottlingException", "AmazonECSException", "SdkClientException", "a name that nobody knows",
-        )
-        if name != "AccessDeniedException"
-    },
-}  # fmt: skip
-SWITCHED_OFF = asl.StatesError(
-    "ECS.AccessDeniedException",
-    "User: arn:aws:sts::123456789012:assumed-role/pp-eu-west-1-batch/x is not authorized to perform: ecs:RunTask on "
-    "resource: arn:aws:ecs:eu-west-1:123456789012:task-definition/pp:7 with an explicit deny in an identity-based "
-    "policy (Service: AmazonECS; Status Code: 400)",
-)
 SPOT, FARGATE = "FARGATE_SPOT", "FARGATE"
 
 

@@ -7,16 +7,19 @@ import time
 import samples
 from executions import run_batch
 
-MACHINES = {
-    "batched": "batch", "batched_s3": "batch", "direct": "redrive", "backfill": "backfill",
-    "direct_backfill": "backfill",
-}  # fmt: skip
+MACHINES = [
+    ("batched", "batch"), ("batched_s3", "batch"), ("direct", "redrive"), ("backfill", "backfill"),
+    ("direct_backfill", "backfill"), ("drain", "drain"), ("drain", "collect"),
+]  # fmt: skip
 DEFINITION_MAX_BYTES = 1024 * 1024
 
 
+def _definitions(world):
+    return [json.dumps(stack.definition(machine)) for name, machine in MACHINES for stack in world.applied(name)]
+
+
 def state_machines_pass_an_asl_validator(world):
-    for stack in world.applied(*MACHINES):
-        definition = json.dumps(stack.definition(MACHINES[stack.name]))
+    for definition in _definitions(world):
         assert len(definition) < DEFINITION_MAX_BYTES
         if world.node_modules:
             command = [f"{world.node_modules}/.bin/asl-validator", "--json-definition", definition]
@@ -25,8 +28,7 @@ def state_machines_pass_an_asl_validator(world):
 
 
 def expressions_are_one_line_without_comments(world):
-    for stack in world.applied("batched", "direct", "backfill"):
-        text = json.dumps(stack.definition(MACHINES[stack.name]))
+    for text in _definitions(world):
         assert "/*" not in text and "\\n" not in text, "comments and line ends belong in the files only"
 
 

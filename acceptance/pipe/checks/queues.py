@@ -4,7 +4,7 @@ import json
 
 import api
 import policies
-from world import ACCOUNT, FAILED_QUEUE_URL, OTHER_ACCOUNT, SOURCE_QUEUE_URL, arn
+from world import ACCOUNT, FAILED_QUEUE_URL, OTHER_ACCOUNT, SOURCE_QUEUE_URL, arn, piped
 
 # scenario: queue: (service that may send, resource that it acts for), or None for none
 SENDERS = {
@@ -53,6 +53,15 @@ def queues_take_events_of_exactly_their_sender(world):
                     context = {"aws:SourceArn": source_arn, "aws:SourceAccount": account}
                     held = policies.holds(statement["Condition"], context)
                     assert held == expected, f"{stack.name}: {queue} takes from {source_arn} of {account}: {held}"
+
+
+def a_drains_dead_letter_queue_takes_starts_that_were_not_delivered(world):
+    for stack in world.applied("drain"):
+        allowed, _ = _statements(stack, "dlq")
+        assert [(s["Principal"], s["Condition"]["ArnEquals"]["aws:SourceArn"]) for s in allowed] == [
+            ({"Service": "events.amazonaws.com"}, arn("events", "rule/pp-object-created")),
+            ({"Service": "events.amazonaws.com"}, arn("events", "rule/pp-drain-start")),
+        ], allowed
 
 
 def a_policy_is_that_of_its_own_queue(world):
@@ -110,7 +119,7 @@ def messages_go_to_the_dead_letter_queue_and_can_be_moved_back(world):
 
 def queues_keep_messages_for_14_days_and_are_encrypted(world):
     for stack in world.stacks.values():
-        has_key = stack.name in ("direct_keys", "batched_s3")
+        has_key = stack.name in ("direct_keys", "batched_s3", "drain")
         for address, queue in stack.of_type("aws_sqs_queue").items():
             assert queue["message_retention_seconds"] == FOURTEEN_DAYS_SECONDS, address
             assert bool(queue["kms_master_key_id"]) == has_key, f"{stack.name}: {address}: the key"
@@ -118,10 +127,13 @@ def queues_keep_messages_for_14_days_and_are_encrypted(world):
 
 
 def the_source_queue_hides_a_message_for_as_long_as_a_launch_takes(world):
-    for stack in world.stacks.values():
+    for stack in piped(world):
         sqs = api.create_pipe(stack)["SourceParameters"]["SqsQueueParameters"]
         window_seconds = sqs["MaximumBatchingWindowInSeconds"]
         assert stack["aws_sqs_queue.source"]["visibility_timeout_seconds"] >= 120 + window_seconds
+    for stack in world.applied("drain"):
+        seconds = stack.definition("collect")["TimeoutSeconds"]
+        assert stack["aws_sqs_queue.source"]["visibility_timeout_seconds"] >= seconds + 60
 
 
 def tasks_hand_back_to_the_right_queues(world):

@@ -8,10 +8,11 @@ import patterns
 import policies
 import samples
 from executions import run_batch
-from world import REGION, arn
+from world import REGION, arn, piped
 
 SCENARIOS = [
-    "direct", "direct_keys", "batched", "batched_s3", "defaults", "off", "backfill", "direct_backfill",
+    "direct", "direct_keys", "batched", "batched_s3", "defaults", "off", "backfill", "direct_backfill", "event",
+    "drain",
 ]  # fmt: skip
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
 LEAST_MEMORY_MIB = {256: 512, 512: 1024, 1024: 2048, 2048: 4096, 4096: 8192}
@@ -30,7 +31,7 @@ def every_request_is_one_that_its_service_knows(world):
 
 
 def a_pipe_is_one_that_aws_accepts_and_starts(world):
-    for stack in world.stacks.values():
+    for stack in piped(world):
         request = api.create_pipe(stack)
         sqs = request["SourceParameters"]["SqsQueueParameters"]
         target = request["TargetParameters"]
@@ -57,9 +58,9 @@ def fargate_offers_such_a_task(world):
         assert int(stack.environment()["MEMORY_LIMIT_BYTES"]) == memory * 1024 * 1024
 
 
-def both_launchers_ask_for_the_same_task(world):
-    """Everything in RunTask but the batch, word by word, with and without a public address."""
-    for stack in world.stacks.values():
+def every_launcher_asks_for_the_same_task(world):
+    """Everything in RunTask but the batch, word by word, with and without a public address. A drain has run.tf's."""
+    for stack in piped(world):
         direct, keys = stack.name.startswith("direct"), stack.name in ("direct_keys", "batched_s3")
         cluster = "shared" if stack.name == "off" else "pp"
         wanted = {
@@ -120,24 +121,29 @@ def every_region_is_the_stacks(world):
             assert named <= {REGION}, f"{stack.name}: {address}: {named}"
 
 
-def a_pipe_logs_its_errors_and_carries_the_tags(world):
+def everything_carries_the_tags(world):
     for stack in world.stacks.values():
+        for address, values in stack.resources.items():
+            if "tags" in values and not address.startswith(("data.", "aws_ecs_cluster_capacity_providers")):
+                assert values["tags"] == {"project": "photos"}, f"{stack.name}: {address}: {values['tags']}"
+
+
+def a_pipe_logs_its_errors(world):
+    for stack in piped(world):
         request = api.create_pipe(stack)
         log = request["LogConfiguration"]
         assert log["Level"] == "ERROR" and not log.get("IncludeExecutionData"), log
         destination = log["CloudwatchLogsLogDestination"]["LogGroupArn"]
         assert destination.startswith(arn("logs", "log-group:/aws/vendedlogs/pipes/pp")), destination
         assert request["DesiredState"] == ("STOPPED" if stack.name == "off" else "RUNNING"), stack.name
-        for address, values in stack.resources.items():
-            if "tags" in values and not address.startswith(("data.", "aws_ecs_cluster_capacity_providers")):
-                assert values["tags"] == {"project": "photos"}, f"{stack.name}: {address}: {values['tags']}"
 
 
 def machines_are_standard(world):
-    """runTask.sync needs one, and a redrive takes minutes."""
+    """runTask.sync needs one, and a redrive takes minutes. StartSyncExecution needs an Express one."""
     for stack in world.stacks.values():
         for address, machine in stack.of_type("aws_sfn_state_machine").items():
-            assert machine["type"] == "STANDARD", f"{stack.name}: {address}"
+            kind = "EXPRESS" if ".collect" in address else "STANDARD"
+            assert machine["type"] == kind, f"{stack.name}: {address}"
 
 
 def a_task_has_a_deadline_before_its_execution_gives_it_up(world):
@@ -164,7 +170,7 @@ def a_task_is_watched_by_its_execution_or_by_the_redrive_and_never_by_both(world
     for stack in world.stacks.values():
         direct = stack.name.startswith("direct")
         assert ("aws_cloudwatch_event_rule.task_stopped[0]" in stack) == direct
-        assert ("aws_sfn_state_machine.batch[0]" in stack) == (not direct)
+        assert ("aws_sfn_state_machine.batch[0]" in stack) == (not direct and stack.name != "drain")
         for address in stack.of_type("aws_cloudwatch_event_target"):
             if "backfill_finished" in address:
                 continue  # no record: what a topic is not told for a day is in the executions

@@ -81,9 +81,10 @@ BACKFILL_NEEDS = [need for need in STATE_MACHINE_NEEDS if need[0] != "states:Sta
 ]
 LISTS_OF = {"backfill": "photos-lists/lists/", "direct_backfill": "photos-in/", "off": "photos-in/"}
 ROLES = (
-    "task", "execution", "pipe", "state_machine", "redrive", "task_stopped", "backfill", "backfill_schedule",
+    "task", "execution", "pipe", "state_machine", "uploads", "redrive", "task_stopped", "collect", "drain",
+    "drain_start", "drain_schedule", "backfill", "backfill_schedule",
 )  # fmt: skip
-ROLES_OF_ONE_LAUNCHER = ("state_machine", "redrive", "task_stopped", "backfill", "backfill_schedule")
+ROLES_OF_ONE_LAUNCHER = ROLES[2:]
 
 # role: (action, name of the key, service that uses it)
 KEYS_NEEDED = {
@@ -109,7 +110,6 @@ FORBIDDEN = [
     ("s3:PutObject", f"{WORK}/elsewhere/a.json", {}),
     ("s3:GetObject", f"{WORK}-2/runs/a.json", {}),
     ("sqs:SendMessage", arn("sqs", "other"), {}),
-    ("sqs:SendMessage", arn("sqs", "pp-dlq"), {}),
     ("sqs:PurgeQueue", arn("sqs", "pp-source"), {}),
     ("ecs:RunTask", arn("ecs", "task-definition/other:1"), IN_CLUSTER),
     ("ecs:RunTask", samples.TASK_DEFINITION, IN_ANOTHER_CLUSTER),
@@ -134,7 +134,12 @@ TAKERS = {
     "redrive": ("states", arn("states", "stateMachine:pp-redrive")),
     "task_stopped": ("events", arn("events", "rule/pp-task-stopped")),
     "backfill": ("states", arn("states", "stateMachine:pp-backfill")),
-    "backfill_schedule": ("scheduler", arn("scheduler", "schedule/default/pp-backfill")),
+    "backfill_schedule": ("scheduler", arn("scheduler", "schedule-group/pp")),
+    "uploads": ("events", arn("events", "rule/pp-object-created")),
+    "collect": ("states", arn("states", "stateMachine:pp-collect")),
+    "drain": ("states", arn("states", "stateMachine:pp-drain")),
+    "drain_start": ("events", arn("events", "rule/pp-drain-start")),
+    "drain_schedule": ("scheduler", arn("scheduler", "schedule-group/pp")),
 }
 
 
@@ -160,6 +165,11 @@ def _needs(stack, role):
         "redrive": REDRIVE_NEEDS,
         "task_stopped": [("states:StartExecution", arn("states", "stateMachine:pp-redrive"), {})],
         "backfill_schedule": [("states:StartExecution", arn("states", "stateMachine:pp-backfill"), {})],
+        "uploads": [("states:StartExecution", arn("states", "stateMachine:pp"), {})],
+        "collect": [],  # these four are looked at in drains.py
+        "drain": [need for need in STATE_MACHINE_NEEDS if not need[0].startswith(("s3:", "states:"))],
+        "drain_start": [],
+        "drain_schedule": [],
     }[role]
 
 
@@ -222,7 +232,8 @@ def roles_may_do_nothing_else(world):
     for stack in world.stacks.values():
         for role in ROLES:
             policy = policies.policy_of(stack, role)
-            for action, resource, context in FORBIDDEN:
+            dlq = [("sqs:SendMessage", arn("sqs", "pp-dlq"), {})] if role != "drain_schedule" else []
+            for action, resource, context in FORBIDDEN + dlq:
                 allowed = policies.allows(policy, action, resource, context)
                 assert not allowed, f"{stack.name}: {role} may {action} {resource}"
             for statement in policy["Statement"]:
@@ -260,7 +271,8 @@ def a_backfill_lists_and_reads_no_more_than_its_prefixes(world):
 
 def the_kill_switch_forbids_every_launch_and_nothing_else_does(world):
     launchers = [
-        (stack, "pipe" if stack.name.startswith("direct") else "state_machine") for stack in world.stacks.values()
+        (stack, "pipe" if stack.name.startswith("direct") else "drain" if stack.name == "drain" else "state_machine")
+        for stack in world.stacks.values()
     ] + [(stack, "backfill") for stack in world.applied(*BACKFILLS)]  # fmt: skip
     for stack, role in launchers:
         denied = [s for s in policies.policy_of(stack, role)["Statement"] if s["Effect"] == "Deny"]

@@ -30,7 +30,7 @@ override_resource {
 }
 
 override_resource {
-  target = aws_iam_role.pipe
+  target = aws_iam_role.pipe[0]
   values = {
     arn = "arn:aws:iam::123456789012:role/pp-eu-west-1-pipe"
   }
@@ -101,7 +101,7 @@ override_resource {
 }
 
 override_resource {
-  target = aws_cloudwatch_log_group.pipe
+  target = aws_cloudwatch_log_group.pipe[0]
   values = {
     arn = "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/vendedlogs/pipes/pp"
   }
@@ -137,7 +137,7 @@ override_resource {
 }
 
 override_resource {
-  target = aws_pipes_pipe.this
+  target = aws_pipes_pipe.this[0]
   values = {
     arn = "arn:aws:pipes:eu-west-1:123456789012:pipe/pp"
   }
@@ -182,5 +182,61 @@ override_resource {
   target = aws_cloudwatch_event_rule.backfill_finished[0]
   values = {
     arn = "arn:aws:events:eu-west-1:123456789012:rule/pp-backfill-finished"
+  }
+}
+
+override_resource {
+  target = aws_iam_role.uploads[0]
+  values = {
+    arn = "arn:aws:iam::123456789012:role/pp-eu-west-1-uploads"
+  }
+}
+
+override_resource {
+  target = aws_iam_role.collect[0]
+  values = {
+    arn = "arn:aws:iam::123456789012:role/pp-eu-west-1-collect"
+  }
+}
+
+override_resource {
+  target = aws_iam_role.drain[0]
+  values = {
+    arn = "arn:aws:iam::123456789012:role/pp-eu-west-1-drain"
+  }
+}
+
+override_resource {
+  target = aws_iam_role.drain_start[0]
+  values = {
+    arn = "arn:aws:iam::123456789012:role/pp-eu-west-1-drain-start"
+  }
+}
+
+override_resource {
+  target = aws_iam_role.drain_schedule[0]
+  values = {
+    arn = "arn:aws:iam::123456789012:role/pp-eu-west-1-drain-schedule"
+  }
+}
+
+override_resource {
+  target = aws_sfn_state_machine.collect[0]
+  values = {
+    arn = "arn:aws:states:eu-west-1:123456789012:stateMachine:pp-collect"
+  }
+}
+
+override_resource {
+  target = aws_sfn_state_machine.drain[0]
+  values = {
+    arn = "arn:aws:states:eu-west-1:123456789012:stateMachine:pp-drain"
+  }
+}
+
+override_resource {
+  target = aws_cloudwatch_event_rule.drain_start[0]
+  values = {
+    arn = "arn:aws:events:eu-west-1:123456789012:rule/pp-drain-start"
   }
 }
