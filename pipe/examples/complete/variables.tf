@@ -45,13 +45,13 @@ variable "cpu_architecture" {
 }
 
 variable "launcher" {
-  description = "\"batched\": up to 50 uploads per task, the lowest cost. \"direct\": a task per upload, at once."
+  description = "\"batched\", \"event\", \"drain\" or \"direct\": the module's README compares them."
   type        = string
   default     = "batched"
 
   validation {
-    condition     = contains(["batched", "direct"], var.launcher)
-    error_message = "launcher: must be \"batched\" or \"direct\"."
+    condition     = contains(["batched", "direct", "drain", "event"], var.launcher)
+    error_message = "launcher: must be \"batched\", \"direct\", \"drain\" or \"event\"."
   }
 }
 
