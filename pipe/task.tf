@@ -10,19 +10,31 @@ locals {
     "16384" = range(32768, 122880 + 1, 8192)
   }
 
+  # What shapes the picture: the program's defaults, or a preset, and what is set beside that. (With a preset, the
+  # program refuses some variables, and decides about the others: so nothing but what is set.)
+  shape = merge(
+    var.preset == null ?
+    tomap({ SIZES = "224", FIT = "cover", FILTER = "lanczos3", DECODE = "fast", COLOR = "srgb", FORMAT = "jpeg" }) :
+    tomap({ PRESET = var.preset }),
+    { for name, text in {
+      SIZES      = var.sizes == null ? null : join(",", var.sizes)
+      FIT        = var.fit
+      CROP_ROUND = var.crop_round
+      FILTER     = var.filter
+      DECODE     = var.decode
+      COLOR      = var.color
+      FORMAT     = var.format
+    } : name => text if text != null },
+  )
+
   environment = merge(
+    local.shape,
     {
       AWS_REGION         = local.region
       SOURCE_BUCKET      = var.source_bucket
       DEST_BUCKET        = var.destination_bucket
       DEST_PREFIX        = var.destination_prefix
-      SIZES              = join(",", var.sizes)
-      FIT                = var.fit
-      FILTER             = var.filter
-      DECODE             = var.decode
-      COLOR              = var.color
       BACKGROUND         = var.background
-      FORMAT             = var.format
       JPEG_QUALITY       = tostring(var.jpeg_quality)
       JPEG_SUBSAMPLING   = var.jpeg_subsampling
       MAX_SOURCE_BYTES   = format("%.0f", var.max_source_bytes)

@@ -766,72 +766,164 @@ variable "task_memory_mib" {
 
 # --- task settings: environment variables of the program (docs/contract.md of the repository) ---
 
-variable "sizes" {
-  description = "Output sizes of every source, each \"N\" (N×N) or \"WxH\", 1 to 4096 px per side (SIZES)."
-  type        = list(string)
-  default     = ["224"]
+variable "preset" {
+  description = <<-EOT
+    The picture that a library would have made, by a name of docs/presets.md of the repository, such as
+    "torchvision-256-224" (PRESET); null: none. It sets sizes, fit, crop_round and filter, which may not be set beside
+    it, and decode = "exact", color = "ignore" and format = "png", which may.
+  EOT
+  type        = string
+  default     = null
 
   validation {
-    condition = length(var.sizes) >= 1 && alltrue([
-      for size in var.sizes :
-      can(regex("^[1-9][0-9]{0,3}(x[1-9][0-9]{0,3})?$", size)) &&
-      alltrue([for side in split("x", size) : try(tonumber(side) <= 4096, false)])
-    ])
+    condition = var.preset == null || try(contains([
+      "torchvision-256-224", "torchvision-232-224", "torchvision-342-299", "timm-875-224", "timm-900-224",
+      "timm-950-224", "timm-965-224", "clip-224", "hf-clip-224", "hf-vit-224", "fid-299",
+    ], var.preset), false)
     error_message = <<-EOT
-      sizes: must be at least one size, each "N" or "WxH" with sides from 1 to 4096 px, such as ["224", "640x480"].
+      preset: must be null, torchvision-256-224, torchvision-232-224, torchvision-342-299, timm-875-224, timm-900-224,
+      timm-950-224, timm-965-224, clip-224, hf-clip-224, hf-vit-224 or fid-299.
+    EOT
+  }
+
+  validation {
+    condition = var.preset == null || alltrue([
+      for setting in [var.sizes, var.fit, var.crop_round, var.filter] : setting == null
+    ])
+    error_message = "preset: sets sizes, fit, crop_round and filter; remove them, or the preset."
+  }
+}
+
+variable "sizes" {
+  description = <<-EOT
+    Output sizes of every source (SIZES); null: ["224"]. "N" (N×N) or "WxH", placed by fit; "N@R" or "WxH@R": the short
+    side is scaled to R, and the centre cut out. Each number is 1 to 4096 px.
+  EOT
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition = var.sizes == null || try(
+      length(var.sizes) >= 1 && alltrue([
+        for size in var.sizes :
+        can(regex("^[1-9][0-9]{0,3}(x[1-9][0-9]{0,3})?(@[1-9][0-9]{0,3})?$", size)) &&
+        alltrue([for side in split("x", replace(size, "@", "x")) : tonumber(side) <= 4096])
+      ]), false
+    )
+    error_message = <<-EOT
+      sizes: must be null or at least one size, each "N", "WxH", "N@R" or "WxH@R" with numbers from 1 to 4096, such as
+      ["224@256", "640x480"].
+    EOT
+  }
+
+  validation {
+    condition = var.sizes == null || try(alltrue([
+      for size in var.sizes : alltrue([
+        for side in split("x", split("@", size)[0]) : tonumber(side) <= tonumber(split("@", "${size}@4096")[1])
+      ])
+    ]), true)
+    error_message = "sizes: R of \"N@R\" must be at least as long as the sides that are cut out."
+  }
+
+  validation {
+    # "N" is "NxN". A size that is given twice counts once.
+    condition = var.sizes == null || length(distinct([
+      for size in coalesce(var.sizes, []) :
+      split("@", strcontains(size, "x") ? size : replace(size, "/^[0-9]+/", "$${0}x$${0}"))[0]
+      ])) == length(distinct([
+      for size in coalesce(var.sizes, []) : strcontains(size, "x") ? size : replace(size, "/^[0-9]+/", "$${0}x$${0}")
+    ]))
+    error_message = <<-EOT
+      sizes: two of them have one folder, such as "224" and "224@256"; use two stacks with prefixes of their own.
     EOT
   }
 }
 
 variable "fit" {
   description = <<-EOT
-    Fit of the source into the size: cover (fill it and crop the centre), contain (fit inside and pad with background)
-    or stretch (ignore the aspect ratio) (FIT).
+    Fit of the source into the size (FIT); null: cover. cover (fill it and crop the centre), contain (fit inside and pad
+    with background), stretch (ignore the aspect ratio) or short (scale the short side to N and keep the aspect ratio).
   EOT
   type        = string
-  default     = "cover"
+  default     = null
 
   validation {
-    condition     = contains(["cover", "contain", "stretch"], var.fit)
-    error_message = "fit: must be \"cover\", \"contain\" or \"stretch\"."
+    condition     = var.fit == null || try(contains(["cover", "contain", "stretch", "short"], var.fit), false)
+    error_message = "fit: must be null, \"cover\", \"contain\", \"stretch\" or \"short\"."
+  }
+
+  validation {
+    condition = (
+      contains(["cover", "short"], coalesce(var.fit, "cover")) ||
+      !strcontains(join(",", coalesce(var.sizes, ["224"])), "@")
+    )
+    error_message = "fit: must be \"cover\" if a size is \"N@R\", which cuts the centre out."
+  }
+
+  validation {
+    condition = coalesce(var.fit, "cover") != "short" || alltrue([
+      for size in coalesce(var.sizes, ["224"]) :
+      try(tonumber(size) <= lookup({ jpeg = 4093, webp = 1024 }, coalesce(var.format, "jpeg"), 4096), false)
+    ])
+    error_message = <<-EOT
+      fit: with "short", every size must be "N", of 4093 px at most with format = "jpeg" and of 1024 with "webp": the
+      long side may be 16 N.
+    EOT
+  }
+}
+
+variable "crop_round" {
+  description = <<-EOT
+    Where "N@R" cuts if half a pixel is left (CROP_ROUND); null: even. even as torchvision, timm and open_clip, floor as
+    transformers.
+  EOT
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.crop_round == null || try(contains(["even", "floor"], var.crop_round), false)
+    error_message = "crop_round: must be null, \"even\" or \"floor\"."
   }
 }
 
 variable "filter" {
-  description = "Resampling filter, the same as Pillow's (FILTER)."
+  description = "Resampling filter, the same as Pillow's (FILTER); null: lanczos3."
   type        = string
-  default     = "lanczos3"
+  default     = null
 
   validation {
-    condition     = contains(["box", "bilinear", "hamming", "bicubic", "lanczos3"], var.filter)
-    error_message = "filter: must be \"box\", \"bilinear\", \"hamming\", \"bicubic\" or \"lanczos3\"."
+    condition = (
+      var.filter == null || try(contains(["box", "bilinear", "hamming", "bicubic", "lanczos3"], var.filter), false)
+    )
+    error_message = "filter: must be null, \"box\", \"bilinear\", \"hamming\", \"bicubic\" or \"lanczos3\"."
   }
 }
 
 variable "decode" {
   description = <<-EOT
-    Decoding of JPEG sources: fast (DCT-scaled, to at least twice the target size) or exact (full size) (DECODE).
+    Decoding of JPEG sources (DECODE); null: fast, or the preset's. fast (DCT-scaled, to at least twice the target size)
+    or exact (full size).
   EOT
   type        = string
-  default     = "fast"
+  default     = null
 
   validation {
-    condition     = contains(["fast", "exact"], var.decode)
-    error_message = "decode: must be \"fast\" or \"exact\"."
+    condition     = var.decode == null || try(contains(["fast", "exact"], var.decode), false)
+    error_message = "decode: must be null, \"fast\" or \"exact\"."
   }
 }
 
 variable "color" {
   description = <<-EOT
-    Colour handling: srgb (an embedded ICC profile that is not sRGB is converted) or ignore (the numbers as stored)
-    (COLOR).
+    Colour handling (COLOR); null: srgb, or the preset's. srgb (an embedded ICC profile that is not sRGB is converted)
+    or ignore (the numbers as stored).
   EOT
   type        = string
-  default     = "srgb"
+  default     = null
 
   validation {
-    condition     = contains(["srgb", "ignore"], var.color)
-    error_message = "color: must be \"srgb\" or \"ignore\"."
+    condition     = var.color == null || try(contains(["srgb", "ignore"], var.color), false)
+    error_message = "color: must be null, \"srgb\" or \"ignore\"."
   }
 }
 
@@ -847,13 +939,15 @@ variable "background" {
 }
 
 variable "format" {
-  description = "Output format: jpeg, png, webp (lossless) or npy (uint8, height × width × 3) (FORMAT)."
+  description = <<-EOT
+    Output format (FORMAT); null: jpeg, or the preset's. jpeg, png, webp (lossless) or npy (uint8, height × width × 3).
+  EOT
   type        = string
-  default     = "jpeg"
+  default     = null
 
   validation {
-    condition     = contains(["jpeg", "png", "webp", "npy"], var.format)
-    error_message = "format: must be \"jpeg\", \"png\", \"webp\" or \"npy\"."
+    condition     = var.format == null || try(contains(["jpeg", "png", "webp", "npy"], var.format), false)
+    error_message = "format: must be null, \"jpeg\", \"png\", \"webp\" or \"npy\"."
   }
 }
 

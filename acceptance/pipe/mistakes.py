@@ -1637,6 +1637,24 @@ MISTAKES = [
             ("backfill_input", {"csv": {"key": "a.csv"}, "json": {"key": "a.json"}}),
         ),
     ),
+    Mistake(
+        "bounds",
+        "preset",
+        "a filter beside a preset, which the program refuses",
+        "variables.tf",
+        "[var.sizes, var.fit, var.crop_round, var.filter]",
+        "[var.sizes, var.fit, var.crop_round]",
+        given=(("preset", "clip-224"), ("filter", "box")),
+    ),
+    Mistake(
+        "bounds",
+        "sizes",
+        "two sizes in one folder",
+        "variables.tf",
+        "])) == length(distinct([",
+        "])) <= length(distinct([",
+        given=(("sizes", ["224", "224@256"]),),
+    ),
     # --- the example
     Mistake(
         "example",

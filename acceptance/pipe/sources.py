@@ -30,6 +30,7 @@ LINKED = [
     {"max_tasks", "on_demand_tasks"},
     {"event_source", "source_suffixes"},
     {"task_cpu_units", "task_memory_mib"},
+    {"preset", "sizes", "fit", "crop_round", "filter", "format"},
     {
         "backfill_enabled", "backfill_schedule", "backfill_input", "backfill_topic_arn", "list_bucket", "list_prefix",
         "max_tasks", "spot_attempts", "source_prefix",
@@ -58,7 +59,8 @@ BOUNDS = {
     "task_timeout_seconds": ([300, 86400], [299, 86401]),
     "subnet_ids": ([[f"subnet-{i}" for i in range(16)]], [[f"subnet-{i}" for i in range(17)]]),
     "security_group_ids": ([[f"sg-{i}" for i in range(5)]], [[f"sg-{i}" for i in range(6)]]),
-    "sizes": ([["1"], ["4096x4096"]], [["0"], ["4097"], ["1x4097"]]),
+    "sizes": ([["1"], ["4096x4096"], ["1x2@2", "4096@4096"]], [["0"], ["4097"], ["1x4097"], ["1@4097"], ["2@1"]]),
+    "fit": (["short"], ["longest"]),
     "jpeg_quality": ([1, 100], [0, 101]),
     "max_source_bytes": ([1, 17179869184], [0, 17179869185]),
     "max_source_pixels": ([1, 17179869184], [0, 17179869185]),

@@ -321,6 +321,76 @@ run "every_setting_reaches_the_task" {
   }
 }
 
+run "a_preset_reaches_the_task_alone" {
+  command = apply
+
+  variables {
+    preset = "timm-875-224"
+  }
+
+  assert {
+    condition = {
+      for e in jsondecode(aws_ecs_task_definition.this.container_definitions)[0].environment : e.name => e.value
+      if contains(["PRESET", "SIZES", "FIT", "CROP_ROUND", "FILTER", "DECODE", "COLOR", "FORMAT"], e.name)
+    } == { PRESET = "timm-875-224" }
+    error_message = "the program refuses its geometry beside a preset, and a default beside it would undo the preset's"
+  }
+}
+
+run "what_may_stand_beside_a_preset_reaches_the_task" {
+  command = apply
+
+  variables {
+    preset = "clip-224"
+    format = "jpeg"
+    decode = "fast"
+    color  = "srgb"
+  }
+
+  assert {
+    condition = {
+      for e in jsondecode(aws_ecs_task_definition.this.container_definitions)[0].environment : e.name => e.value
+      if contains(["PRESET", "SIZES", "FIT", "CROP_ROUND", "FILTER", "DECODE", "COLOR", "FORMAT"], e.name)
+    } == { PRESET = "clip-224", DECODE = "fast", COLOR = "srgb", FORMAT = "jpeg" }
+    error_message = "what is set beside a preset must reach the task, even if it is the program's default"
+  }
+}
+
+run "a_centre_that_is_cut_out_reaches_the_task" {
+  command = apply
+
+  variables {
+    sizes      = ["224@256", "640x480@640", "224@256"]
+    crop_round = "floor"
+    filter     = "bicubic"
+  }
+
+  assert {
+    condition = {
+      for e in jsondecode(aws_ecs_task_definition.this.container_definitions)[0].environment : e.name => e.value
+      if contains(["PRESET", "SIZES", "FIT", "CROP_ROUND", "FILTER"], e.name)
+    } == { SIZES = "224@256,640x480@640,224@256", FIT = "cover", CROP_ROUND = "floor", FILTER = "bicubic" }
+    error_message = "sizes, crop_round and filter must have the values of their variables"
+  }
+}
+
+run "a_short_side_reaches_the_task" {
+  command = apply
+
+  variables {
+    sizes = ["384", "1024"]
+    fit   = "short"
+  }
+
+  assert {
+    condition = {
+      for e in jsondecode(aws_ecs_task_definition.this.container_definitions)[0].environment : e.name => e.value
+      if contains(["SIZES", "FIT"], e.name)
+    } == { SIZES = "384,1024", FIT = "short" }
+    error_message = "short sides must reach the task"
+  }
+}
+
 run "defaults_are_the_contracts" {
   command = apply
 

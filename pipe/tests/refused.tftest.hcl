@@ -840,3 +840,88 @@ run "a_batch_size_for_a_drain_is_refused" {
 
   expect_failures = [var.batch_size]
 }
+
+run "a_preset_that_pixpipe_does_not_make_is_refused" {
+  command = plan
+
+  variables {
+    preset = "pytorch-fid"
+  }
+
+  expect_failures = [var.preset]
+}
+
+run "a_size_beside_a_preset_is_refused" {
+  command = plan
+
+  variables {
+    preset = "clip-224"
+    sizes  = ["224@224"]
+  }
+
+  expect_failures = [var.preset]
+}
+
+run "a_cut_larger_than_the_picture_is_refused" {
+  command = plan
+
+  variables {
+    sizes = ["256@224"]
+  }
+
+  expect_failures = [var.sizes]
+}
+
+run "two_sizes_in_one_folder_are_refused" {
+  command = plan
+
+  variables {
+    sizes = ["224", "224x224@256"]
+  }
+
+  expect_failures = [var.sizes]
+}
+
+run "a_cut_with_another_fit_is_refused" {
+  command = plan
+
+  variables {
+    sizes = ["224@256"]
+    fit   = "contain"
+  }
+
+  expect_failures = [var.fit]
+}
+
+run "a_box_with_the_short_side_is_refused" {
+  command = plan
+
+  variables {
+    sizes = ["384x384"]
+    fit   = "short"
+  }
+
+  expect_failures = [var.fit]
+}
+
+run "a_short_side_that_webp_cannot_hold_is_refused" {
+  command = plan
+
+  variables {
+    sizes  = ["1025"]
+    fit    = "short"
+    format = "webp"
+  }
+
+  expect_failures = [var.fit]
+}
+
+run "a_rounding_of_the_cut_that_nobody_has_is_refused" {
+  command = plan
+
+  variables {
+    crop_round = "up"
+  }
+
+  expect_failures = [var.crop_round]
+}
