@@ -202,6 +202,15 @@ def the_tables_of_the_documents_are_up_to_date(module, work):
         assert text == fresh, f"{document}: run acceptance/pipe/readme_tables.py pipe"
 
 
+def the_usual_designs_are_written_with_variables_that_exist(module, work):
+    text = (module / "docs/usual-designs.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```hcl\n(.*?)```", text, re.S)
+    used = {name for example in examples for name in re.findall(r"^(\w+) +=", example, re.M)}
+    assert len(examples) == text.count("\n## ") - 1 and used, "an example a design"
+    unknown = used - set(blocks(module / "variables.tf", "variable"))
+    assert not unknown, f"usual-designs.md: no variables {unknown}"
+
+
 def every_validation_refuses_with_its_message(module, work):
     """Tries all bad values of tests/refused.tftest.hcl and of BOUNDS, many at once, and looks at the messages."""
     cases = refused_cases(module / "tests/refused.tftest.hcl")
@@ -241,6 +250,7 @@ CHECKS = [
     links_of_the_documents_lead_to_files,
     the_version_stands_in_no_document,
     the_tables_of_the_documents_are_up_to_date,
+    the_usual_designs_are_written_with_variables_that_exist,
     every_validation_refuses_with_its_message,
     values_at_the_bounds_are_accepted,
 ]
