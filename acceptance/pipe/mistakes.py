@@ -1638,6 +1638,14 @@ MISTAKES = [
         ),
     ),
     Mistake(
+        "source",
+        "presets_are_the_programs",
+        "a preset of the program that the module does not know",
+        "variables.tf",
+        '"hf-vit-224", "fid-299",',
+        '"hf-vit-224",',
+    ),
+    Mistake(
         "bounds",
         "preset",
         "a filter beside a preset, which the program refuses",

@@ -139,6 +139,14 @@ def examples_do_not_hold_back_the_modules_data_sources(module, work):
             assert "depends_on" not in body, f"{path}: module {name} has depends_on: let its arguments wait instead"
 
 
+def presets_are_the_programs(module, work):
+    source = (HERE.parent.parent / "src/config/preset.rs").read_text(encoding="utf-8")
+    names = re.findall(r'^ +(?:cut|stretch)\("([a-z0-9-]+)"', source, re.M)
+    condition = str(blocks(module / "variables.tf", "variable")["preset"]["validation"][0]["condition"])
+    accepted = re.findall(r"[a-z]+(?:-[a-z]+)?(?:-[0-9]+)+", condition)
+    assert len(names) > 5 and accepted == names, f"the program has {names}, the module {accepted}"
+
+
 def order_that_no_plan_shows(module, work):
     """A pipe tries its rights when it is created, and launchers name the family of the task definition."""
     pipe = (module / "pipe.tf").read_text(encoding="utf-8")
@@ -243,6 +251,7 @@ CHECKS = [
     outputs_are_described,
     nothing_is_skipped_without_a_reason,
     examples_do_not_hold_back_the_modules_data_sources,
+    presets_are_the_programs,
     order_that_no_plan_shows,
     every_example_has_a_test_and_is_in_the_readme,
     no_file_names_a_machine_or_an_account,
