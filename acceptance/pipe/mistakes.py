@@ -1071,6 +1071,7 @@ MISTAKES = [
         "launch_drain.tf",
         "$count($states.input.keys) = 0 and $states.input.waiting = 0",
         "$states.input.waiting = 0",
+        breaks_others=True,
     ),
     Mistake(
         "drain",

@@ -286,7 +286,7 @@ def only_one_drain_works(world):
     mine = arn("states", "execution:pp-drain:run")
     others = [
         ("2026-01-02T03:04:05.677Z", "zzz", False), ("2026-01-02T03:04:05.679Z", "aaa", True), (START, "aaa", False),
-        (START, "zzz", True),
+        (START, "zzz", True), (1767323045.677, "zzz", False), (1767323045.679, "aaa", True),  # in seconds
     ]  # fmt: skip
     for engine in world.engines:
         for start, name, works in others:
