@@ -855,7 +855,7 @@ MISTAKES = [
         "run.tf",
         '      Default = "Clear"\n',
         '      Default = "Leave"\n',
-        says="Clear",
+        says="Leave",
     ),
     Mistake(
         "batched",
