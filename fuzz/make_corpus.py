@@ -1,7 +1,7 @@
 """Makes the seeds in corpus/: one tiny image of every kind, after six bytes of settings, and every event.
 
-Run with the Python of testdata/requirements.txt, and jpegtran and tiffcp in the path. Existing seeds and a fuzzer's
-findings are kept.
+Run with the Python of testdata/requirements.txt, and jpegtran, tiffcp and avifenc in the path. Existing seeds and a
+fuzzer's findings are kept.
 """
 
 import io
@@ -182,6 +182,24 @@ def main():
         ("big-endian.tif", "-B"),
     ]:
         seed(name, tool(raw, "tiffcp", *options, "{source}", "{target}", suffix_in=".tif", suffix_out=".tif"))
+
+    seed("420.avif", saved(rgb, format="AVIF", quality=60))
+    seed("444-alpha.avif", saved(rgba, format="AVIF", quality=60, subsampling="4:4:4", icc_profile=profile, exif=exif))
+    seed("premultiplied.avif", saved(rgba, format="AVIF", quality=60, alpha_premultiplied=True))
+    seed("grey.avif", saved(grey, format="AVIF", quality=60, subsampling="4:0:0"))
+    seed("animated.avif", saved(frames[0], format="AVIF", save_all=True, append_images=frames[1:], quality=60))
+    lossless = ["--lossless", "--cicp", "1/13/0", "--range", "full"]
+    for name, *options in [
+        ("422-12.avif", "--yuv", "422", "--depth", "12", "--range", "limited"),
+        ("grain-10.avif", "--yuv", "420", "--depth", "10", "--advanced", "film-grain-test=2"),
+        ("code-points.avif", "--yuv", "444", "--cicp", "12/13/9", "--irot", "1", "--imir", "0"),
+        ("cropped.avif", *lossless, "--crop", "4,2,16,12"),
+    ]:
+        seed(name, tool(saved(rgb, format="PNG"), "avifenc", "--jobs", "1", *options, "{source}", "{target}",
+                        suffix_in=".png", suffix_out=".avif"))
+    grid = saved(rgba.resize((128, 128)), format="PNG")
+    seed("grid.avif", tool(grid, "avifenc", "--jobs", "1", "--grid", "2x2", "--yuv", "420", "{source}", "{target}",
+                           suffix_in=".png", suffix_out=".avif"))
 
     # Small ones of the worst cases in crates/pixels/tests/hostile/files/worst.rs.
     plain = saved(rgb, format="JPEG", quality=75)

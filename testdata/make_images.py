@@ -6,9 +6,9 @@
 The script is deterministic, but was run only once: the files are committed. Newer encoders would write other JPEG and
 WebP bytes, which need other goldens.
 
-Needs testdata/requirements.txt. For the kinds that Pillow cannot write, needs `cjpeg` (libjpeg-turbo-progs) and
-`tiffcp` (libtiff-tools) from Debian. Kinds that no tool writes (odd PNG depths, 16-bit and planar TIFF, bit-packed BMP,
-ICC profiles) are assembled here byte by byte.
+Needs testdata/requirements.txt. For the kinds that Pillow cannot write, needs `cjpeg` (libjpeg-turbo-progs), `tiffcp`
+(libtiff-tools) and `avifenc` (libavif-bin) from Debian. Kinds that no tool writes (odd PNG depths, 16-bit and planar
+TIFF, bit-packed BMP, ICC profiles) are assembled here byte by byte.
 
 All files show the same picture, `picture()`: flat shapes without any symmetry, and a detail of a photo. Kinds without
 compression show `small()`, the same picture at 120 x 91 px.
@@ -17,6 +17,7 @@ compression show `small()`, the same picture at 120 x 91 px.
 import io
 import struct
 import subprocess
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -809,9 +810,78 @@ def tiffs():
     yield "tiff/icc-wide.tif", tiff(tiff_page(rgb, TIFF_RGB, more=profile))
 
 
+# --- AVIF ----------------------------------------------------------------------------------------------------------
+
+
+def avif(image, **options):
+    """`image` as an AVIF of Pillow: quality 75, 4:2:0, full range unless `options` say otherwise."""
+    out = io.BytesIO()
+    image.save(out, "AVIF", **{"quality": 75, "speed": 6, "max_threads": 1, **options})
+    return out.getvalue()
+
+
+def avifenc(image, *arguments):
+    """`image` as an AVIF of avifenc."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "image.png", Path(folder) / "image.avif"
+        image.save(source)
+        command = ["avifenc", "--speed", "6", "--jobs", "1", "--min", "12", "--max", "12"]
+        subprocess.run([*command, *arguments, source, target], capture_output=True, check=True)
+        return target.read_bytes()
+
+
+LOSSLESS = ("--lossless", "--cicp", "1/13/0", "--range", "full")
+
+
+def avifs():
+    image = picture()
+    for orientation in range(1, 9):
+        turns, mirroring = {1: "", 2: "01", 3: "2", 4: "00", 5: "10", 6: "3", 7: "11", 8: "1"}[orientation].ljust(2)
+        turned = ["--irot", turns] * (turns > "0") + ["--imir", mirroring] * (mirroring > " ")
+        yield f"orientation/avif-{orientation}.avif", avifenc(stored(image, orientation), *LOSSLESS, *turned)
+    # The container has no turn, and what EXIF says does not count.
+    yield "avif/orientation-exif-only.avif", avifenc_with_exif(image, exif(6))
+    yield "avif/420-8.avif", avif(image)
+    yield "avif/422-8-limited.avif", avif(image, subsampling="4:2:2", range="limited")
+    yield "avif/444-8.avif", avif(image, subsampling="4:4:4")
+    yield "avif/lossless.avif", avifenc(image, *LOSSLESS)
+    yield "avif/grey-8.avif", avif(image.convert("L"), subsampling="4:0:0")
+    yield "avif/420-10.avif", avifenc(image, "--yuv", "420", "--depth", "10")
+    yield "avif/444-10-bt2020.avif", avifenc(image, "--yuv", "444", "--depth", "10", "--cicp", "1/13/9")
+    yield "avif/422-12-limited.avif", avifenc(
+        image, "--yuv", "422", "--depth", "12", "--range", "limited", "--cicp", "1/13/1"
+    )
+    yield "avif/grey-10.avif", avifenc(image.convert("L"), "--yuv", "400", "--depth", "10")
+    yield "avif/rgba-420-8.avif", avif(with_alpha(image))
+    yield "avif/rgba-lossless.avif", avifenc(with_alpha(image), *LOSSLESS)
+    yield "avif/rgba-10.avif", avifenc(with_alpha(image), "--yuv", "444", "--depth", "10")
+    yield "avif/rgba-premultiplied.avif", avif(with_alpha(image), subsampling="4:4:4", alpha_premultiplied=True)
+    yield "avif/grid.avif", avifenc(image.resize((512, 384)), "--yuv", "420", "--grid", "4x3")
+    yield "avif/grid-rgba.avif", avifenc(with_alpha(image.resize((512, 384))), *LOSSLESS, "--grid", "2x2")
+    yield "avif/cropped.avif", avifenc(image, *LOSSLESS, "--crop", "40,20,400,300")
+    yield "avif/icc-wide.avif", avif(image, subsampling="4:4:4", icc_profile=WIDE)
+    yield "avif/code-points-p3.avif", avifenc(image, "--yuv", "444", "--cicp", "12/13/6")
+    yield "avif/grain.avif", avifenc(image, "--yuv", "420", "--advanced", "film-grain-test=2")
+    yield "avif/tiles.avif", avifenc(image, "--yuv", "420", "--tilerowslog2", "2", "--tilecolslog2", "2")
+    yield "avif/odd-size.avif", avif(small())
+    yield "avif/1x1.avif", avif(image.resize((1, 1)))
+    frames = [image.transpose(Image.Transpose.ROTATE_180), image.convert("L").convert("RGB")]
+    yield "avif/animated.avif", avif(image, save_all=True, append_images=frames, duration=100)
+
+
+def avifenc_with_exif(image, block):
+    """`image` with an EXIF block, and a turn of zero in its container, which avifenc would set to that of the block."""
+    with tempfile.NamedTemporaryFile(suffix=".exif") as file:
+        file.write(block)
+        file.flush()
+        data = bytearray(avifenc(image, *LOSSLESS, "--exif", file.name))
+    data[data.index(b"irot") + 4] = 0
+    return bytes(data)
+
+
 def main():
     total = 0
-    for family in (jpegs, pngs, webps, gifs, bmps, tiffs):
+    for family in (jpegs, pngs, webps, gifs, bmps, tiffs, avifs):
         for name, data in family():
             path = OUT / name
             path.parent.mkdir(parents=True, exist_ok=True)

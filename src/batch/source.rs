@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use pixpipe_pixels::codec::Format;
 use pixpipe_pixels::render::Plan;
 
 use super::Context;
@@ -226,9 +227,10 @@ async fn plan<S: Store>(
         (bytes, planned)
     });
     let (bytes, planned) = job.await?;
+    // Of a refused file too: its line says what it was.
+    facts.format = Format::of(&bytes);
     let plan = planned?;
     let header = plan.header();
-    facts.format = Some(header.format);
     facts.source_width = Some(header.size.width());
     facts.source_height = Some(header.size.height());
     facts.orientation = Some(header.orientation.exif());

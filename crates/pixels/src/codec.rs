@@ -3,7 +3,9 @@
 //! Each format has a module of its own, and nothing else in this crate names a codec crate. Every file is checked for
 //! completeness before its decoder sees it, since some decoders accept files that are cut.
 
+mod avif;
 mod bmp;
+mod brands;
 mod cursor;
 mod excerpt;
 mod gif;
@@ -18,7 +20,7 @@ mod webp;
 
 use std::ops::Range;
 
-pub(crate) use self::profile::Profile;
+pub(crate) use self::profile::{CodePoints, Profile};
 use crate::buffer::Pixels;
 use crate::geometry::{DctScale, Orientation, Size};
 use crate::spec::Encoding;
@@ -44,7 +46,10 @@ pub enum CodecError {
     Encode(String),
 }
 
-/// A format that can be read.
+/// The formats that can be read, for people.
+const ACCEPTED: &str = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF";
+
+/// A format that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// JPEG: every process that libjpeg-turbo decodes at 8 bits.
@@ -59,11 +64,16 @@ pub enum Format {
     Bmp,
     /// TIFF; the first page.
     Tiff,
+    /// AVIF; the first picture.
+    Avif,
+    /// HEIC, as iPhones write it: named, counted, and not read.
+    Heic,
 }
 
 impl Format {
     /// All values.
-    pub const ALL: [Self; 6] = [Self::Jpeg, Self::Png, Self::Webp, Self::Gif, Self::Bmp, Self::Tiff];
+    pub const ALL: [Self; 8] =
+        [Self::Jpeg, Self::Png, Self::Webp, Self::Gif, Self::Bmp, Self::Tiff, Self::Avif, Self::Heic];
 
     /// The stable text of the log.
     #[must_use]
@@ -75,7 +85,15 @@ impl Format {
             Self::Gif => "gif",
             Self::Bmp => "bmp",
             Self::Tiff => "tiff",
+            Self::Avif => "avif",
+            Self::Heic => "heic",
         }
+    }
+
+    /// The format of a file, if its first bytes tell it.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        Self::sniff(bytes).ok()
     }
 
     /// The format, found by the first bytes alone.
@@ -95,7 +113,12 @@ impl Format {
             (Format::Tiff, b"II+\0"),
             (Format::Tiff, b"MM\0+"),
             (Format::Bmp, b"BM"),
+            // Cut before its brand; longer ones were found above.
+            (Format::Avif, b"\0\0\0?ftyp????"),
         ];
+        if bytes.starts_with(b"\0\0\0") && bytes.get(4..).is_some_and(|rest| rest.starts_with(b"ftyp")) {
+            return brands::format(bytes);
+        }
         let agrees = |signature: &[u8]| {
             signature.iter().zip(bytes).all(|(expected, byte)| *expected == b'?' || expected == byte)
         };
@@ -107,7 +130,7 @@ impl Format {
             None => {
                 let shown: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
                 Err(CodecError::Unsupported(format!(
-                    "the file begins with {}; accepted are JPEG, PNG, WebP, GIF, BMP, TIFF",
+                    "the file begins with {}; accepted are {ACCEPTED}",
                     shown.join(" ")
                 )))
             }
@@ -195,6 +218,8 @@ impl Codecs {
             Format::Gif => gif::header(bytes),
             Format::Bmp => bmp::header(bytes),
             Format::Tiff => tiff::header(bytes),
+            Format::Avif => avif::header(bytes),
+            Format::Heic => Err(brands::heic()),
         }
     }
 
@@ -226,7 +251,10 @@ impl Codecs {
             (Format::Gif, _) => gif::decode(bytes),
             (Format::Bmp, _) => bmp::decode(bytes),
             (Format::Tiff, _) => tiff::decode(bytes),
-            (Format::Jpeg, Detail::Other) => Err(CodecError::Corrupt("header does not belong to this file".to_owned())),
+            (Format::Avif, _) => avif::decode(bytes),
+            (Format::Jpeg | Format::Heic, Detail::Other) => {
+                Err(CodecError::Corrupt("header does not belong to this file".to_owned()))
+            }
         }
     }
 
@@ -259,7 +287,8 @@ mod tests {
             (b"BM......", Some(Format::Bmp)),
             (b"RIFF\x10\0\0\0WAVEfmt ", None),
             (b"%PDF-1.7", None),
-            (b"\0\0\0\x20ftypheic", None),
+            (b"\0\0\0\x18ftypavif\0\0\0\0mif1avif", Some(Format::Avif)),
+            (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", Some(Format::Heic)),
         ];
         for (bytes, expected) in cases {
             assert_eq!(Format::sniff(bytes).ok(), *expected, "{bytes:?}");
@@ -270,6 +299,8 @@ mod tests {
     #[test]
     fn frames_are_counted() {
         let cases = [
+            ("avif/animated.avif", 3),
+            ("avif/420-8.avif", 1),
             ("gif/animated.gif", 3),
             ("png/animated.png", 3),
             ("tiff/multipage.tif", 2),
@@ -286,7 +317,8 @@ mod tests {
 
     #[test]
     fn a_cut_signature_is_a_truncated_file() {
-        for whole in [&b"\xff\xd8\xff"[..], b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF....WEBP", b"II*\0", b"BM"] {
+        const AVIF: &[u8] = b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif";
+        for whole in [&b"\xff\xd8\xff"[..], b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF....WEBP", b"II*\0", b"BM", AVIF] {
             for end in 0..whole.len() {
                 let error = Format::sniff(&whole[..end]).expect_err("too short");
                 assert!(matches!(error, CodecError::Truncated(_)), "{error}");

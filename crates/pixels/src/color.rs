@@ -3,9 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use moxcms::{ColorProfile, DataColorSpace, Layout, RenderingIntent, TransformExecutor, TransformOptions};
+use moxcms::{
+    CicpColorPrimaries, CicpProfile, ColorProfile, DataColorSpace, Layout, MatrixCoefficients, RenderingIntent,
+    TransferCharacteristics, TransformExecutor, TransformOptions,
+};
 
 use crate::buffer::{Channels, Pixels};
+use crate::codec::CodePoints;
 
 /// The reason why a profile is ignored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +81,34 @@ impl Conversion {
                 return Err(BrokenProfile(format!("it is for {space}, but the image is {channels}")));
             }
         };
+        Self::from_device(&parsed, device)
+    }
+
+    /// The conversion for RGB pixels of these code points; `None` if it changes no colour by more than one level.
+    ///
+    /// # Errors
+    /// [`BrokenProfile`] if there are no such colours.
+    pub(crate) fn of_code_points(points: CodePoints) -> Result<Option<Self>, BrokenProfile> {
+        let CodePoints { primaries, transfer } = points;
+        let unknown = || {
+            BrokenProfile(format!(
+                "there are no colours of the primaries {primaries} and the transfer {transfer} in it"
+            ))
+        };
+        let color_primaries = CicpColorPrimaries::try_from(primaries).map_err(|_| unknown())?;
+        let transfer_characteristics = TransferCharacteristics::try_from(transfer).map_err(|_| unknown())?;
+        let profile = ColorProfile::new_from_cicp(CicpProfile {
+            color_primaries,
+            transfer_characteristics,
+            matrix_coefficients: MatrixCoefficients::Identity,
+            full_range: true,
+        });
+        // What the engine has no numbers for leaves the profile without curves.
+        if profile.red_trc.is_none() { Err(unknown()) } else { Self::from_device(&profile, DeviceColors::Rgb) }
+    }
+
+    fn from_device(profile: &ColorProfile, device: DeviceColors) -> Result<Option<Self>, BrokenProfile> {
+        let broken = |error: moxcms::CmsError| BrokenProfile(error.to_string());
         let layout = match device {
             DeviceColors::Gray => Layout::Gray,
             DeviceColors::Rgb => Layout::Rgb,
@@ -85,7 +117,7 @@ impl Conversion {
         let options =
             TransformOptions { rendering_intent: RenderingIntent::RelativeColorimetric, ..TransformOptions::default() };
         let transform =
-            parsed.create_transform_8bit(layout, &ColorProfile::new_srgb(), Layout::Rgb, options).map_err(broken)?;
+            profile.create_transform_8bit(layout, &ColorProfile::new_srgb(), Layout::Rgb, options).map_err(broken)?;
         let conversion = Self { transform, device };
         Ok((!conversion.is_identity().map_err(broken)?).then_some(conversion))
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::buffer::{Channels, Pixels};
-use crate::codec::{CodecError, Codecs, Header};
+use crate::codec::{CodecError, Codecs, Header, Profile};
 use crate::color::{BrokenProfile, Conversion};
 use crate::geometry::{AspectError, CropBox, DctScale, OutputSize, Placement, Size, dct_scale};
 use crate::scale::{PassOrder, Precision, Resample, ScaleError, Scaler, Uncut};
@@ -245,6 +245,9 @@ impl Renderer {
 /// The conversion to sRGB, if there is a profile and it is to be applied; the text says why it cannot be.
 fn conversion(file: &[u8], header: &Header, decoded: &Pixels, color: Color) -> Result<Option<Conversion>, String> {
     match (&header.profile, color) {
+        (Some(Profile::CodePoints(points)), Color::Srgb) => {
+            Conversion::of_code_points(*points).map_err(|error| error.to_string())
+        }
         (Some(profile), Color::Srgb) => {
             let profile = profile.read(file).map_err(BrokenProfile::new);
             let conversion =

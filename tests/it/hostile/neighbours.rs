@@ -40,6 +40,19 @@ fn bad_files_leave_their_neighbours_alone_and_nothing_of_themselves() {
             wrong.push(format!("{key}: {outcome:?} instead of {reason}"));
         }
     }
+    // What is not read is counted by its format all the same.
+    for (key, format) in
+        [("heic", "heic"), ("heic-by-a-compatible-brand", "heic"), ("dng", "tiff"), ("cut-avif-420-8.avif", "avif")]
+    {
+        let line = finished.record(key);
+        if line["format"] != format {
+            wrong.push(format!("{key}: the format is {} instead of {format}", line["format"]));
+        }
+    }
+    let detail = finished.record("heic")["detail"].to_string();
+    if !detail.contains("HEIC, as iPhones write it") || !detail.contains("Most Compatible") {
+        wrong.push(format!("heic: {detail}"));
+    }
     let mut outputs_of_good = Vec::new();
     for key in folders.keys.iter().filter(|key| key.starts_with("good-")) {
         if finished.outcome(key).0 != "written" {

@@ -1,9 +1,10 @@
-//! Where a file's ICC profile lies. It is read for its conversion only, so a plan that waits for room holds none of it.
+//! Where a file's ICC profile lies, or what stands for one. It is read for its conversion only, so a plan that waits
+//! for room holds none of it.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// An embedded ICC profile.
+/// An embedded ICC profile, or what stands for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Profile {
     /// Parts of the file, in the order of the profile.
@@ -12,8 +13,17 @@ pub(crate) enum Profile {
     Deflated(Range<usize>),
     /// Sub-blocks up to the empty one, each after its length, as in GIF.
     SubBlocks(Range<usize>),
+    /// No profile, but the code points of one (ITU-T H.273), as in AVIF.
+    CodePoints(CodePoints),
     /// The profile is longer than [`Profile::MAX_BYTES`], or in more than [`Profile::MAX_PARTS`] parts.
     TooLarge,
+}
+
+/// Primaries and transfer, by their numbers in ITU-T H.273, 8.1 and 8.2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CodePoints {
+    pub(crate) primaries: u8,
+    pub(crate) transfer: u8,
 }
 
 impl Profile {
@@ -41,7 +51,7 @@ impl Profile {
             Self::Parts(parts) => parts.iter().map(ExactSizeIterator::len).sum(),
             Self::Deflated(stream) => stream.len().saturating_mul(MAX_EXPANSION).min(Self::MAX_BYTES),
             Self::SubBlocks(blocks) => blocks.len().min(Self::MAX_BYTES),
-            Self::TooLarge => 0,
+            Self::TooLarge | Self::CodePoints(_) => 0,
         }
     }
 
@@ -79,6 +89,7 @@ impl Profile {
                 Ok(Cow::Owned(profile))
             }
             Self::TooLarge => Err(too_large()),
+            Self::CodePoints(_) => Err("there is none".to_owned()),
         }
     }
 }

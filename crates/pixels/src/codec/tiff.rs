@@ -19,6 +19,7 @@ use crate::geometry::Orientation;
 
 /// Baseline and extension tags of TIFF 6.0.
 mod tag {
+    pub(super) const NEW_SUBFILE_TYPE: u16 = 254;
     pub(super) const WIDTH: u16 = 256;
     pub(super) const LENGTH: u16 = 257;
     pub(super) const BITS_PER_SAMPLE: u16 = 258;
@@ -42,6 +43,7 @@ mod tag {
     pub(super) const YCBCR_SUBSAMPLING: u16 = 530;
     pub(super) const XMP: u16 = 700;
     pub(super) const ICC_PROFILE: u16 = 34675;
+    pub(super) const DNG_VERSION: u16 = 50706;
 
     /// The tags whose values the decoder reads, all of them, before it looks at the first.
     pub(super) const OF_DECODER: [u16; 19] = [
@@ -75,6 +77,10 @@ const BLACK_IS_ZERO: u32 = 1;
 const LEAST_SIGNIFICANT_FIRST: u64 = 2;
 /// `Compression` of JPEG streams (TIFF technical note 2).
 const JPEG: u64 = 7;
+/// The bit of `NewSubfileType` for a small version of another picture in the file.
+const REDUCED: u64 = 1;
+/// What follows the header of a TIFF in a CR2 file of Canon.
+const CR2_MARK: &[u8] = b"CR\x02";
 /// `ExtraSamples` of premultiplied colours.
 const ASSOCIATED_ALPHA: u64 = 1;
 /// The limit of pages in a file; real ones have fewer.
@@ -88,6 +94,7 @@ const MAX_ENTRIES: u64 = 4096;
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
     let Pages { first: page, count } = TiffFile::open(bytes)?.pages()?;
+    page.check_that_it_is_no_preview(bytes)?;
     let [(width, covered_width), (height, covered_height)] = page.sides()?;
     let size = raster::size(width, height)?;
     let photometric = page.number(tag::PHOTOMETRIC)?;
@@ -383,6 +390,22 @@ impl<'a> TiffFile<'a> {
 }
 
 impl<'a> Page<'a> {
+    /// Camera files (RAW) are TIFF whose first page is often a small picture for previews: it is no training image.
+    fn check_that_it_is_no_preview(&self, bytes: &[u8]) -> Result<(), CodecError> {
+        let is_cr2 = bytes.get(8..).is_some_and(|rest| rest.starts_with(CR2_MARK));
+        let is_reduced = self.number(tag::NEW_SUBFILE_TYPE)?.is_some_and(|kind| kind & REDUCED != 0);
+        let text = if is_cr2 {
+            "the file is RAW (CR2 of Canon)"
+        } else if self.find(tag::DNG_VERSION).is_some() {
+            "the file is RAW (DNG)"
+        } else if is_reduced {
+            "the first page of the TIFF is a preview of another one, as in RAW files (ARW, NEF)"
+        } else {
+            return Ok(());
+        };
+        Err(CodecError::Unsupported(format!("{text}: develop it into a format that is read")))
+    }
+
     fn find(&self, tag: u16) -> Option<&TagEntry<'a>> {
         self.entries.iter().find(|entry| entry.tag == tag)
     }

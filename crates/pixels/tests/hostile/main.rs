@@ -70,7 +70,7 @@ fn text_of(outcome: &Outcome) -> String {
 /// All of `testdata/images`, by their paths below it.
 fn all_images() -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
-    for format in ["bmp", "gif", "jpeg", "orientation", "png", "tiff", "webp"] {
+    for format in ["avif", "bmp", "gif", "jpeg", "orientation", "png", "tiff", "webp"] {
         for entry in fs::read_dir(repository("testdata/images").join(format)).expect("a folder of testdata/images") {
             let path = entry.expect("an entry of it").path();
             let name = path.file_name().and_then(|name| name.to_str()).expect("an ASCII name").to_owned();

@@ -1,6 +1,7 @@
 //! Small files that claim to be, or become, large ones.
 
 use super::jpeg::{segment, segments};
+use super::worst::avif_of_junk;
 use super::{image, inserted, with};
 
 pub(super) fn be(value: u32) -> [u8; 4] {
@@ -236,6 +237,8 @@ pub(crate) fn bombs() -> Vec<Bomb> {
             End::AnyRefusal,
             tiff(&[(256, 16000), (257, 16000), (258, 8), (259, 1), (262, 2), (277, 65535), (278, 16000)], &[0; 64]),
         ),
+        bomb("avif-huge", End::TooManyPixels, avif_of_junk((65536, 65536))),
+        bomb("avif-within-pixels", End::TooManyPixels, avif_of_junk((16384, 16384))),
         bomb("webp-huge-canvas", End::TooManyPixels, riff(&[vp8x(0, 1 << 24, 128), vp8(16383, 16383)])),
         bomb("webp-lossy-within-pixels", End::TooManyPixels, riff(&[vp8(16383, 16383)])),
         bomb("webp-lossless-within-pixels", End::TooManyPixels, riff(&[vp8l(16383, 16383)])),

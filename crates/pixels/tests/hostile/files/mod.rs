@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Files in `testdata/images`: every format, and every way of its own to store pixels.
-pub(crate) const ONE_OF_EACH_KIND: [&str; 17] = [
+pub(crate) const ONE_OF_EACH_KIND: [&str; 20] = [
     "jpeg/baseline.jpg",
     "jpeg/progressive.jpg",
     "jpeg/arithmetic.jpg",
@@ -29,6 +29,9 @@ pub(crate) const ONE_OF_EACH_KIND: [&str; 17] = [
     "tiff/rgb-8-lzw.tif",
     "tiff/rgb-8-tiled.tif",
     "tiff/multipage.tif",
+    "avif/420-8.avif",
+    "avif/grid-rgba.avif",
+    "avif/animated.avif",
 ];
 
 /// A file or folder of this repository, whichever of its packages is tested.

@@ -473,7 +473,124 @@ fn bmps() -> Vec<Bomb> {
     ]
 }
 
+/// A box of an ISO base media file.
+fn iso(kind: [u8; 4], parts: &[&[u8]]) -> Vec<u8> {
+    let body = parts.concat();
+    [&be(u32::try_from(8 + body.len()).expect("short"))[..], &kind, &body].concat()
+}
+
+/// An AVIF of this many items, all of them the same coded picture, which lies at the end of the file. Item 1 is the
+/// picture. Its bytes are the parts `[start, end)` of `coded`.
+fn avif((width, height): (u32, u32), coded: &[u8], parts: &[(usize, usize)], items: u16, properties: usize) -> Vec<u8> {
+    const FULL: &[u8] = &[0; 4];
+    let short = |number: usize| u16::try_from(number).expect("short").to_be_bytes();
+    let long = |number: usize| be(u32::try_from(number).expect("short"));
+    let infos: Vec<u8> =
+        (1..=items).flat_map(|id| iso(*b"infe", &[&[2, 0, 0, 0], &id.to_be_bytes(), &[0, 0], b"av01", &[0]])).collect();
+    let more: Vec<u8> = (0..properties).flat_map(|_| iso(*b"junk", &[])).collect();
+    let size = iso(*b"ispe", &[FULL, &be(width), &be(height)]);
+    let meta = |start: usize| {
+        let extents: Vec<u8> =
+            parts.iter().flat_map(|(from, to)| [long(start + from), long(to - from)].concat()).collect();
+        iso(
+            *b"meta",
+            &[
+                FULL,
+                &iso(*b"hdlr", &[FULL, FULL, b"pict", &[0; 13]]),
+                &iso(*b"pitm", &[FULL, &short(1)]),
+                &iso(*b"iinf", &[FULL, &items.to_be_bytes(), &infos]),
+                &iso(*b"iloc", &[FULL, &[0x44, 0], &short(1), &short(1), &short(0), &short(parts.len()), &extents]),
+                &iso(
+                    *b"iprp",
+                    &[
+                        &iso(*b"ipco", &[&size, &iso(*b"av1C", &[&[0x81, 0, 0, 0]]), &more]),
+                        &iso(*b"ipma", &[FULL, &long(1), &short(1), &[2, 1, 0x82]]),
+                    ],
+                ),
+            ],
+        )
+    };
+    let head = iso(*b"ftyp", &[b"avif\0\0\0\0mif1avif"]);
+    let start = head.len() + meta(0).len() + 8;
+    [head, meta(start), iso(*b"mdat", &[coded])].concat()
+}
+
+/// A unit of AV1 with its length (5.3).
+fn unit(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let bytes =
+        [length, length >> 7, length >> 14, length >> 21].map(|part| u8::try_from(part & 0x7f).expect("masked"));
+    let [a, b, c, d] = bytes;
+    [&[kind << 3 | 2, a | 0x80, b | 0x80, c | 0x80, d][..], body].concat()
+}
+
+/// A sequence header of a reduced still picture, 8 bits, 4:2:0 (5.5).
+fn av1_sequence((width, height): (u32, u32)) -> Vec<u8> {
+    let mut bits = Vec::new();
+    let mut put = |count: u32, value: u32| bits.extend((0..count).rev().map(|place| value >> place & 1 == 1));
+    for (count, value) in [(3, 0), (1, 1), (1, 1), (5, 31), (4, 15), (4, 15), (16, width - 1), (16, height - 1)] {
+        put(count, value);
+    }
+    put(3, 0); // superblocks, filter-intra, edge filter
+    put(3, 0); // super-resolution, CDEF, loop restoration
+    put(4, 0); // 8 bits, colours, no code points, limited range
+    put(2, 0); // the place of chroma
+    put(2, 0); // no separate deltas, no grain
+    put(1, 1); // the end
+    let byte =
+        |bits: &[bool]| bits.iter().enumerate().fold(0, |byte, (place, bit)| byte | u8::from(*bit) << (7 - place));
+    unit(1, &bits.chunks(8).map(byte).collect::<Vec<u8>>())
+}
+
+/// The coded picture of `avif/420-8.avif`, and its size.
+fn coded_picture() -> (Vec<u8>, (u32, u32)) {
+    let file = image("avif/420-8.avif");
+    let at = file.windows(4).position(|kind| kind == b"mdat").expect("a file has data") + 4;
+    (file[at..].to_vec(), (500, 380))
+}
+
+/// An AVIF of this size, whose frame is junk.
+pub(super) fn avif_of_junk(size: (u32, u32)) -> Vec<u8> {
+    let coded = [av1_sequence(size), unit(6, &[0x10; 4_000])].concat();
+    avif(size, &coded, &[(0, coded.len())], 1, 0)
+}
+
+fn avifs() -> Vec<Bomb> {
+    let (coded, size) = coded_picture();
+    let whole = [(0, coded.len())];
+    let frames = |count: usize, length: usize| unit(6, &vec![0x10; length]).repeat(count);
+    let with = |size: (u32, u32), more: &[u8]| {
+        let coded = [av1_sequence(size), more.to_vec()].concat();
+        avif(size, &coded, &[(0, coded.len())], 1, 0)
+    };
+    let metadata = [&coded[..], &unit(5, &vec![7; 60 * MIB])].concat();
+    vec![
+        Bomb::new("avif-as-it-should-be", End::Rendered, avif(size, &coded, &whole, 1, 0)),
+        Bomb::new("avif-in-parts", End::Rendered, {
+            let parts: Vec<(usize, usize)> = (0..coded.len()).map(|at| (at, at + 1)).collect();
+            // The first part must hold the sequence header.
+            let parts = [&[(0, 64)], &parts[64..]].concat();
+            avif(size, &coded, &parts, 1, 0)
+        }),
+        Bomb::new("avif-parts-that-overlap", End::Corrupt, avif(size, &coded, &whole.repeat(60_000), 1, 0)),
+        Bomb::new("avif-items", End::Rendered, avif(size, &coded, &whole, 2_048, 0)),
+        Bomb::new("avif-more-items", End::Unsupported, avif(size, &coded, &whole, 65_535, 0)),
+        Bomb::new("avif-properties", End::Rendered, avif(size, &coded, &whole, 1, 2_046)),
+        Bomb::new("avif-more-properties", End::Unsupported, avif(size, &coded, &whole, 1, 1_000_000)),
+        Bomb::new("avif-metadata-of-60-mib", End::Rendered, avif(size, &metadata, &[(0, metadata.len())], 1, 0)),
+        Bomb::new("avif-padded", End::Rendered, {
+            [avif(size, &coded, &whole, 1, 0), iso(*b"free", &[&vec![7; 60 * MIB]])].concat()
+        }),
+        Bomb::new("avif-without-frames", End::Corrupt, with((4_000, 3_000), &[])),
+        Bomb::new("avif-of-eight-frames", End::AnyRefusal, with((2_000, 2_000), &frames(8, 4_000))),
+        Bomb::new("avif-of-frames", End::Unsupported, with((4_000, 3_000), &frames(100_000, 9))),
+        Bomb::new("avif-of-junk", End::Any, with((4_000, 3_000), &frames(1, 4_000_000))),
+        Bomb::new("avif-wide", End::Any, with((65_536, 1), &frames(1, 4_000))),
+        Bomb::new("avif-tall", End::Any, with((1, 65_536), &frames(1, 4_000))),
+    ]
+}
+
 /// Every worst case.
 pub(crate) fn worst_cases() -> Vec<Bomb> {
-    [jpegs(), pngs(), gifs(), tiffs(), webps(), bmps()].into_iter().flatten().collect()
+    [jpegs(), pngs(), gifs(), tiffs(), webps(), bmps(), avifs()].into_iter().flatten().collect()
 }
