@@ -34,7 +34,7 @@ const EXCERPT_CHARS: usize = 1000;
 
 impl Outcome {
     /// The queue that the record goes to, and the message; `None` unless the record failed. A record of a batch that is
-    /// kept elsewhere goes to no retry queue: who gave the batch gives it again.
+    /// kept elsewhere goes to no retry queue, and neither does such a batch: who gave it gives it again.
     ///
     /// The message is a minimal S3 notification, which is accepted again; a batch that could not be read is its
     /// reference. An entry that named neither comes back as it was received, as the member `entry`. A retry is delayed
@@ -42,6 +42,11 @@ impl Outcome {
     #[must_use]
     pub fn hand_back(&self, max_attempts: u32) -> Option<(Queue, Message)> {
         let Status::Failed { reason, .. } = &self.status else { return None };
+        let is_batch = matches!(self.subject, Subject::Batch(_));
+        if is_batch && reason.is_worth_retrying() {
+            // A message would name a batch that its launcher deletes as soon as this task has handed all back.
+            return None;
+        }
         let queue =
             if reason.is_worth_retrying() && self.attempts < max_attempts { Queue::Retry } else { Queue::Failed };
         if queue == Queue::Retry && self.is_referenced {
@@ -163,6 +168,12 @@ mod tests {
         let entries = event::parse(&message.body, None).expect("a batch");
         let [Entry { kind: EntryKind::Reference(again), .. }] = entries.as_slice() else { panic!("{entries:?}") };
         assert_eq!(*again, reference);
+
+        for (reason, attempts) in [(FailReason::Interrupted, 0), (FailReason::StoreUnavailable, 3)] {
+            let status = Status::failed(reason, "it is there");
+            let unread = Outcome { attempts, status, subject: Subject::Batch(reference.clone()), ..unread.clone() };
+            assert_eq!(unread.hand_back(3).map(|(queue, _)| queue), None, "{reason:?}");
+        }
     }
 
     #[test]

@@ -126,11 +126,9 @@ fn a_batch_that_cannot_be_read_is_one_failed_record_and_the_others_are_made() {
     let server = with_photos();
     put(&server, "1", "s3://src/a.jpg");
     server.fault(faults::get("work", "1"), Times::Always, Fault::Answer(503, "SlowDown"));
-    run(&server, &json!({"batch": "s3://work/1"})).run().expect_code(0);
-    let expected = json!({"batch": "s3://work/1", "pixpipe": {"attempts": 1, "reason": "store-unavailable"}});
-    assert_eq!(server.take_messages("retry"), [expected]);
-    let without = run(&server, &json!({"batch": "s3://work/1"})).without("RETRY_QUEUE_URL");
-    without.run().expect_code(75);
+    run(&server, &json!({"batch": "s3://work/1", "pixpipe": {"attempts": 9}})).run().expect_code(75);
+    assert_eq!(server.take_messages("retry"), Vec::<Value>::new(), "who gave the batch gives it again");
+    assert_eq!(server.take_messages("failed"), Vec::<Value>::new());
 }
 
 #[test]
@@ -182,7 +180,7 @@ fn a_report_that_cannot_be_written_changes_no_exit_code() {
 }
 
 #[test]
-fn a_signal_before_the_batch_is_read_hands_its_reference_back() {
+fn a_signal_before_the_batch_is_read_leaves_it_to_who_gave_it() {
     let server = with_photos();
     put(&server, "1", "s3://src/a.jpg");
     let gate = Gate::closed();
@@ -190,9 +188,8 @@ fn a_signal_before_the_batch_is_read_hands_its_reference_back() {
     let running = run(&server, &json!({"batch": "s3://work/1"})).start();
     gate.wait_for(1);
     running.signal(Signal::TERM);
-    running.finish().expect_code(0);
-    let expected = json!({"batch": "s3://work/1", "pixpipe": {"attempts": 0, "reason": "interrupted"}});
-    assert_eq!(server.take_messages("retry"), [expected]);
+    running.finish().expect_code(75);
+    assert_eq!(server.take_messages("retry"), Vec::<Value>::new());
     assert_eq!(server.keys("dest"), Vec::<String>::new());
 }
 
@@ -218,7 +215,7 @@ fn a_signal_before_the_batch_is_read_also_stops_what_was_known_before() {
     let running = run(&server, &json!([{"batch": "s3://work/1"}, "s3://src/b.jpg"])).start();
     gate.wait_for(1);
     running.signal(Signal::TERM);
-    running.finish().expect_code(0);
-    assert_eq!(server.take_messages("retry").len(), 2, "b.jpg does not begin");
+    running.finish().expect_code(75);
+    assert_eq!(server.take_messages("retry").len(), 1, "b.jpg does not begin");
     assert_eq!(server.keys("dest"), Vec::<String>::new());
 }
