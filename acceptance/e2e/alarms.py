@@ -17,6 +17,10 @@ OPERATORS = {
     "GreaterThanOrEqualToThreshold": lambda value, threshold: value >= threshold,
     "GreaterThanThreshold": lambda value, threshold: value > threshold,
 }
+METRICS = {
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): lambda them, now: sum(m["visible_at"] <= now for m in them),
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage"): lambda them, now: max([0, *(now - m["sent_at"] for m in them)]),
+}  # of a queue, from its messages
 
 watched = {}  # name of an alarm -> its metric queries
 ministacks_put_metric_alarm = cloudwatch._put_metric_alarm
@@ -44,10 +48,11 @@ def put_metric_alarm(params, cbor_data, is_cbor, is_json=False):
     given = cbor_data if is_cbor or is_json else unflattened(params)
     watched.pop(given["AlarmName"], None)
     queries = given.get("Metrics") or []
-    if any("Expression" in query for query in queries) and any(
-        query.get("MetricStat", {}).get("Metric", {}).get("Namespace") == "AWS/SQS" for query in queries
-    ):
-        watched[given["AlarmName"]] = queries
+    expressions = [query["Expression"] for query in queries if "Expression" in query]
+    metrics = [query["MetricStat"]["Metric"] for query in queries if "MetricStat" in query]
+    if len(expressions) == 1 and set(re.findall(r"(\w+) ?\(", expressions[0])) <= {"IF", "FILL", "AND", "OR"}:
+        if all((one["Namespace"], one["MetricName"]) in METRICS for one in metrics):
+            watched[given["AlarmName"]] = queries
     return ministacks_put_metric_alarm(params, cbor_data, is_cbor, is_json)
 
 
@@ -114,12 +119,7 @@ def metric(stat):
     named_so = (q for q in sqs._queues.values() if q["attributes"]["QueueArn"].rsplit(":", 1)[-1] == queue)
     messages = [message for q in named_so for message in list(q["messages"])]
     now = sqs.time.time()
-    match named["MetricName"]:
-        case "ApproximateNumberOfMessagesVisible":
-            return sum(message["visible_at"] <= now for message in messages)
-        case "ApproximateAgeOfOldestMessage":
-            return max((now - message["sent_at"] for message in messages), default=0)
-    raise ValueError(f"no metric {named['MetricName']}")
+    return METRICS[named["Namespace"], named["MetricName"]](messages, now)
 
 
 def tell(alarm, before):

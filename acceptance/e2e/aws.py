@@ -54,14 +54,26 @@ class Aws:
         self.ask("hold", PermissionError, bucket=bucket, key=key)
 
     def wait_until_held(self, bucket, key, process):
-        """Returns when a GET of the object hangs; `process` is the one that should send it."""
+        """Returns when a GET of the object hangs: True. False if the process that should send it has ended before."""
 
-        def hangs():
-            if process.poll() is not None:
-                raise RuntimeError(f"the task ended with {process.returncode} and never read {key}")
-            return self.ask("held", PermissionError, bucket=bucket, key=key)["hangs"]
+        def state():
+            if self.ask("held", PermissionError, bucket=bucket, key=key)["hangs"]:
+                return "hangs"
+            return "ended" if process.poll() is not None else None
 
-        wait_until(hangs, f"a task to read {key}", seconds=60)
+        if wait_until(state, f"a task to read {key}", seconds=60) == "hangs":
+            return True
+        self.ask("release", PermissionError, bucket=bucket, key=key)
+        return False
+
+    def accident(self, machine, request, kind, times=1, share=1.0, seed=""):
+        """An accident of `states.py`, for a state machine."""
+        self.ask("accident", PermissionError, machine=machine, request=request, kind=kind, times=times, share=share,
+                 seed=seed)  # fmt: skip
+
+    def struck(self, machine):
+        """How often each accident of the state machine has struck. They are over then."""
+        return self.ask("struck", PermissionError, machine=machine)["struck"]
 
     def ask(self, what, denied, **parameters):
         request = urllib.request.Request(

@@ -2,7 +2,8 @@
 
 Usage: e2e.py --image IMAGE --work FOLDER [--seed N] [--uploads N] [LAUNCHER:EVENT_SOURCE …]
 
-LAUNCHER is direct, batched or burst (batched, with 500 uploads at once and a quota of two tasks), EVENT_SOURCE s3 or
+LAUNCHER is direct, batched, burst (batched, with 500 uploads at once and a quota of two tasks), drain (with backfills
+beside it), backfill (beside batched) or measured (a backfill of all uploads, 1,000 a task), EVENT_SOURCE s3 or
 eventbridge. README.md of this folder says which parts are real.
 """
 
@@ -27,6 +28,7 @@ sys.path.insert(0, str(REPOSITORY / "acceptance" / "pipe"))
 import botocore.exceptions  # noqa: E402
 import stand_in  # noqa: E402
 from aws import Aws  # noqa: E402
+from backfill import Backfill, DrainAndBackfill, Measured  # noqa: E402
 from burst import Burst  # noqa: E402
 from flow import Flow  # noqa: E402
 from photos import Album  # noqa: E402
@@ -40,7 +42,23 @@ SETTINGS = {
     "direct": {"format": "png"},
     "batched": {"format": "npy", "batch_size": 10, "batch_window_seconds": 20},
     "burst": {"format": "png", "batch_size": 20, "batch_window_seconds": 20},
-}
+    "drain": {
+        "format": "png", "batch_objects": 40, "max_tasks": 3, "on_demand_tasks": 1, "drain_start_messages": 40,
+        "drain_start_age_seconds": 60, "drain_schedule": "rate(10 minutes)", "schedule_window_minutes": 0,
+        "backfill_enabled": True, "backfill_batch_objects": 50,
+    },
+    "backfill": {
+        "format": "png", "batch_size": 20, "batch_window_seconds": 20, "backfill_enabled": True, "max_tasks": 3,
+        "backfill_batch_objects": 50,
+    },
+    "measured": {"format": "jpeg", "max_tasks": 4, "backfill_enabled": True, "backfill_batch_objects": 1000},
+}  # fmt: skip
+LIVES = {
+    "direct": Flow, "batched": Flow, "burst": Burst, "drain": DrainAndBackfill, "backfill": Backfill,
+    "measured": Measured,
+}  # fmt: skip
+# The launcher of the module, where it has another name.
+LAUNCHERS = {"burst": "batched", "backfill": "batched", "measured": "batched"}
 # Factor by which AWS's waits are shortened: a redrive after 4 minutes comes after 8 seconds. Tasks run in real time.
 TIME_SCALE = 30
 TASKS_AT_A_TIME = 4
@@ -100,9 +118,12 @@ class Run(threading.Thread):
             "sizes": ["64", "96x48"], "decode": "exact", "grace_seconds": 3,
             "aws_environment": {"AWS_ENDPOINT_URL": aws.endpoint}, **SETTINGS[launcher],
         }  # fmt: skip
-        self.life = Burst if launcher == "burst" else Flow
-        module_launcher = "batched" if launcher == "burst" else launcher
-        self.stack = Stack(f"{launcher}-{event_source}", module_launcher, event_source, settings, aws, arguments.work)
+        self.life, stack = LIVES[launcher], f"{launcher}-{event_source}"
+        if settings.get("backfill_enabled"):
+            # Not the source bucket: a list there would be an upload.
+            settings["list_bucket"] = f"{stack}-lists"
+            aws.client("s3").create_bucket(Bucket=settings["list_bucket"])
+        self.stack = Stack(stack, LAUNCHERS.get(launcher, launcher), event_source, settings, aws, arguments.work)
         self.pipes, self.ecs, self.arguments = pipes, ecs, arguments
         self.flow, self.error, self.seconds = None, None, {}
 

@@ -11,7 +11,7 @@ from waiting import wait_until
 
 SETTLED_SECONDS = 600
 UNREADABLE = "nobody-can-read-this"
-EXTENSIONS = {"png": ".png", "npy": ".npy"}
+EXTENSIONS = {"png": ".png", "npy": ".npy", "jpeg": ".jpg"}
 CONTENT_TYPES = {"png": "image/png", "npy": "application/octet-stream"}
 
 # The exit code of a task that is struck by each of these faults; None: it has none.
@@ -39,10 +39,11 @@ class Flow:
             for name in ("source_queue", "dlq", "failed_queue", "redrive_dlq")
             if given[f"{name}_url"]
         }
-        self.machines = [arn for arn in (given["batch_state_machine_arn"], given["redrive_state_machine_arn"]) if arn]
+        self.machines = [arn for name, arn in given.items() if name.endswith("_state_machine_arn") and arn]
         self.extension = EXTENSIONS[stack.module_settings["format"]]
-        self.good, self.bad, self.problems = {}, {}, []
+        self.good, self.bad, self.problems, self.faults = {}, {}, [], []
         self.checked_outputs = 0
+        self.ended, self.stopped = [], []  # tasks that were ended, executions that were stopped
 
     def run(self):
         self.problems += [f"a second plan would change {address}" for address in self.stack.planned_again()]
@@ -253,7 +254,7 @@ class Flow:
         return [task for task in list(self.ecs.tasks.values()) if task["clusterArn"] == self.cluster_arn]
 
     def tasks_with(self, key):
-        return [task for task in self.tasks() if key in body_of(task)]
+        return [task for task in self.tasks() if key in task["text"]]
 
     def executions(self, machine_arn, status=None):
         pages = self.sfn.get_paginator("list_executions").paginate(
@@ -397,7 +398,7 @@ class Flow:
             executions = self.executions(arn)
             self.expect(executions, f"{arn} was never run")
             for execution in executions:
-                if execution["status"] != "SUCCEEDED":
+                if execution["status"] != "SUCCEEDED" and execution["executionArn"] not in self.stopped:
                     said = self.sfn.describe_execution(executionArn=execution["executionArn"])
                     why = f"{said.get('error')} {said.get('cause')}"
                     self.problems.append(f"{execution['executionArn']} {said['status']}: {why}: {said['input'][:300]}")
@@ -405,6 +406,7 @@ class Flow:
     def check_tasks(self):
         """Checks that a task without a fault ends with 0."""
         struck = {task["taskArn"] for fault in self.faults for task in fault.tasks if isinstance(task, dict)}
+        struck |= {task["taskArn"] for task in self.ended}
         for task in self.tasks():
             if task["taskArn"] not in struck:
                 self.expect(
@@ -416,7 +418,7 @@ class Flow:
         """The known facts of a record: its tasks, and the end of the last one's log."""
         form_encoded, percent_encoded = urllib.parse.quote_plus(key, safe="/"), urllib.parse.quote(key)
         written = (form_encoded, percent_encoded, json.dumps(key)[1:-1], json.dumps(key, ensure_ascii=False)[1:-1])
-        tasks = [task for task in self.tasks() if any(form in body_of(task) for form in written)]
+        tasks = [task for task in self.tasks() if any(form in task["text"] for form in written)]
         return f"{len(tasks)} tasks had it" + "".join(f"; {task['containers'][0]}: {tail(task)}" for task in tasks[-1:])
 
 

@@ -3,7 +3,8 @@
 Usage: local_aws.py TASKS_ENDPOINT TIME_SCALE (and ministack's own environment: BIND_HOST, GATEWAY_PORT, AUTH)
 
 * Requests count as having come over TLS: the queues' policies refuse anything else.
-* IAM checks sqs:SendMessage for sqs:SendMessageBatch, and its wildcards match line ends, too (`rights.py`).
+* IAM checks sqs:SendMessage for sqs:SendMessageBatch, and its wildcards match line ends, too; it knows the resource
+  of DescribeMapRun and the source of events (`rights.py`).
 * PutEvents accepts `aws.*` sources: the ECS stand-in reports stopped tasks.
 * A rule or a schedule delivers only what its role, or the queue's policy, allows.
 * Step Functions: `states.py` has its list.
@@ -13,6 +14,7 @@ Usage: local_aws.py TASKS_ENDPOINT TIME_SCALE (and ministack's own environment: 
 * `/_e2e/assume` gives an AWS service the credentials of a role, if its trust policy trusts that service, acting
   for that resource. `/_e2e/authorize` says whether credentials allow an action, with the request's condition keys.
 * `/_e2e/hold` makes the next GET of an object hang until the client has gone: a task is then known to be in its midst.
+  `/_e2e/release` takes that back.
 * `/_e2e/accident` adds an accident of `states.py`; `/_e2e/struck` says how often each has struck, and forgets them.
 """
 
@@ -37,11 +39,13 @@ from rights import (  # noqa: E402
     authorize,
     credentials_of,
     names_of_actions_as_in_iam,
+    resources_as_in_iam,
     wildcards_as_in_iam,
 )
 
 # --- EventBridge -----------------------------------------------------------------------------------------------------
 
+GROUP = ":schedule-group/"
 ministacks_invoke_target = eventbridge._invoke_target
 
 
@@ -52,8 +56,12 @@ def invoke_target(target, event, rule, view=None):
         if ":sqs:" in arn and not sqs.queue_policy_allows(arn, "events.amazonaws.com", rule["Arn"], ACCOUNT):
             raise Refused(f"the policy of {arn} does not let {rule['Arn']} send")
         if ":states:" in arn:
-            service = "scheduler.amazonaws.com" if ":scheduler:" in rule["Arn"] else "events.amazonaws.com"
-            given = credentials_of(target["RoleArn"], service, rule["Arn"])
+            if ":scheduler:" in rule["Arn"]:
+                # The Scheduler acts for the group of the schedule.
+                service, actor = "scheduler.amazonaws.com", rule["Arn"].rpartition("/")[0].replace(":schedule/", GROUP)
+            else:
+                service, actor = "events.amazonaws.com", rule["Arn"]
+            given = credentials_of(target["RoleArn"], service, actor)
             authorize(given["AccessKeyId"], "states:StartExecution", arn, {})
     except Refused as refused:
         print(f"not delivered: {refused}", flush=True)
@@ -92,6 +100,9 @@ def control(what, request):
         if what == "hold":
             held[f"/{request['bucket']}/{request['key']}"] = False
             return 200, {}
+        if what == "release":
+            held.pop(f"/{request['bucket']}/{request['key']}", None)
+            return 200, {}
         if what == "accident":
             states.accidents.append(states.Accident(**request))
             return 200, {}
@@ -100,7 +111,7 @@ def control(what, request):
             states.accidents[:] = [one for one in states.accidents if one.machine != request["machine"]]
             return 200, {"struck": struck}
         if what == "held":
-            return 200, {"hangs": held[f"/{request['bucket']}/{request['key']}"]}
+            return 200, {"hangs": held.get(f"/{request['bucket']}/{request['key']}")}
     except Refused as refused:
         return 403, {"message": str(refused)}
     return 404, {}
@@ -126,6 +137,7 @@ def main():
     sqs.time = scheduler.time = types.SimpleNamespace(**fast)
     scheduler._SCHEDULE_TICK_INTERVAL /= TIME_SCALE
     names_of_actions_as_in_iam()
+    resources_as_in_iam()
     wildcards_as_in_iam()
     ministacks_put_events = eventbridge._put_events
     eventbridge._put_events = lambda data, **_: ministacks_put_events(data, allow_aws_source=True)

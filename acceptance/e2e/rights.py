@@ -112,3 +112,23 @@ def wildcards_as_in_iam():
         return re.compile(found.pattern, found.flags | re.DOTALL)
 
     iam_evaluator._fnmatch_compile = compiled
+
+
+def resources_as_in_iam():
+    """DescribeMapRun is about a Map Run, and PutEvents has the source of its events as a condition key."""
+    ministacks_resource, ministacks_context = iam_actions.extract_resource_arn, iam_actions.request_tag_context
+
+    def extract_resource_arn(service, method, path, headers, body, *others):
+        if service == "states" and headers.get("x-amz-target", "").endswith(".DescribeMapRun"):
+            return json.loads(body)["mapRunArn"]
+        return ministacks_resource(service, method, path, headers, body, *others)
+
+    def request_tag_context(service, iam_action, body, params):
+        context = ministacks_context(service, iam_action, body, params)
+        if iam_action == "events:PutEvents":
+            sources = {entry.get("Source", "") for entry in json.loads(body)["Entries"]}
+            context = {**context, "events:source": sources.pop() if len(sources) == 1 else ""}
+        return context
+
+    iam_actions.extract_resource_arn = extract_resource_arn
+    iam_actions.request_tag_context = request_tag_context

@@ -29,7 +29,7 @@ class Stack:
         """Deploys it; raises with Terraform's own message if that fails."""
         shutil.copytree(self.folder.parent / "complete", self.folder, dirs_exist_ok=True)
         (self.folder / "e2e_override.tf.json").write_text(json.dumps(self.override(), indent=2))
-        variables = {"name": self.name, "image": image, "cpu_architecture": architecture, "launcher": self.launcher,
+        variables = {"name": self.name, "image": image, "cpu_architecture": architecture,
                      "event_source": self.event_source, "force_destroy": True}  # fmt: skip
         (self.folder / "e2e.auto.tfvars.json").write_text(json.dumps(variables, indent=2))
         self.terraform("init", "-input=false")
@@ -66,7 +66,7 @@ class Stack:
                 "access_key": "test", "secret_key": "test", "s3_use_path_style": True, "endpoints": [endpoints],
                 "skip_credentials_validation": True, "skip_metadata_api_check": True,
             }},
-            "module": {"pixpipe": self.module_settings},
+            "module": {"pixpipe": {"launcher": self.launcher, **self.module_settings}},
         }  # fmt: skip
 
     def terraform(self, *arguments):

@@ -23,6 +23,7 @@ import io
 import json
 import random
 import re
+import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,7 @@ from rights import ACCOUNT, REGION, Refused, authorize, credentials_of
 
 LIMIT_BYTES = 262_144  # of what goes into a state, a task or an execution, and of what comes out
 TASK_RULE = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/StepFunctionsGetEventsForECSTaskRule"
+COUNTS = ("pending", "running", "succeeded", "failed", "timedOut", "aborted", "total", "resultsWritten")
 CHILDREN_AT_ONCE = 64  # AWS starts up to 10,000
 
 # The SDK's name of a service in a resource: boto3's name, and how errors begin.
@@ -349,7 +351,10 @@ def run_distributed_map(state, given, _effective, processor, execution, context)
         "executionArn": execution["executionArn"],
         "status": "RUNNING",
         "startDate": stepfunctions.now_iso(),
+        "itemCounts": dict.fromkeys(COUNTS, 0) | {"total": len(items)},
+        "executionCounts": dict.fromkeys(COUNTS, 0) | {"total": len(inputs), "pending": len(inputs)},
         "_stateMachineArn": f"{machine}/{label}",
+        "_lock": threading.Lock(),
     }
     at_once = int(field("MaxConcurrency", "number", 0)) or CHILDREN_AT_ONCE
     with ThreadPoolExecutor(min(at_once, CHILDREN_AT_ONCE)) as pool:
@@ -361,6 +366,7 @@ def run_distributed_map(state, given, _effective, processor, execution, context)
     failed = sum(count for (_, count), child in zip(inputs, ended, strict=True) if child["status"] != "SUCCEEDED")
     tolerated = field("ToleratedFailurePercentage", "number", 0) * len(items) / 100
     too_many = failed > max(tolerated, field("ToleratedFailureCount", "number", 0))
+    run["itemCounts"] |= {"failed": failed, "succeeded": len(items) - failed}
     run.update(status="FAILED" if too_many else "SUCCEEDED", stopDate=stepfunctions.now_iso())
     if too_many:
         raise Failure("States.ExceedToleratedFailureThreshold", f"{failed} of {len(items)} items failed")
@@ -394,6 +400,7 @@ def run_child(processor, given, parent, run):
         **{"input": json.dumps(given), "testCase": "", "mockAttempts": {}, "parent": parent},
     }
     stepfunctions._executions[arn] = child
+    count(run, "pending", "running")
     context = {
         "QueryLanguage": "JSONata",
         "Execution": {"Id": arn, "Input": given, "Name": name, "StartTime": child["startDate"]},
@@ -411,7 +418,15 @@ def run_child(processor, given, parent, run):
     except Exception as error:  # noqa: BLE001 an execution that ends in an unexpected way has failed
         child.update(status="FAILED", error="States.Runtime", cause=repr(error))
     child["stopDate"] = stepfunctions.now_iso()
+    count(run, "running", child["status"].lower())
     return child
+
+
+def count(run, before, after):
+    """Moves a child from one of the Map Run's counts to another one."""
+    with run["_lock"]:
+        run["executionCounts"][before] -= 1
+        run["executionCounts"][after] += 1
 
 
 def selected(items, state, given, context):

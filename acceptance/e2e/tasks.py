@@ -9,10 +9,12 @@ import dataclasses
 import datetime
 import json
 import os
+import re
 import secrets
 import subprocess
 import threading
 import time
+import urllib.parse
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,6 +23,8 @@ from botocore.exceptions import ClientError
 
 OVERRIDES_MAX_CHARACTERS = 8192
 SIGKILLED = 137
+# A record of S3's notification, as far as a batch has it.
+OBJECT = re.compile(r'"bucket":\{"name":"([^"]*)"\},"object":\{"key":"((?:[^"\\]|\\.)*)"')
 NAME_PREFIX = f"pixpipe-e2e-{os.getpid()}-"
 PODMAN = ["podman", "--cgroup-manager=cgroupfs", "--runtime=runc"]
 # An engine that raises limits cannot start a container if its caller may not raise them.
@@ -48,22 +52,23 @@ class Fault:
     """The tasks that it struck, or the answers of RunTask."""
 
 
-@dataclasses.dataclass
 class Kills:
-    """The end of a share of a cluster's tasks, each after it has written the outputs of some records."""
+    """The end of a share of a cluster's tasks, each while it reads one of its objects."""
 
-    random: object
-    share: float
-    ways: tuple = ("kill", "spot")
-    """kill: SIGKILL; spot: SIGTERM, two minutes, SIGKILL"""
-    struck: list = dataclasses.field(default_factory=list)
-    """The tasks that were ended."""
+    def __init__(self, random, share, kinds):
+        self.random, self.share, self.kinds = random, share, kinds
+        self.due = 1 - share  # the first task is struck, and then so many that the share comes out
+        self.struck = []  # the tasks that were ended
 
-    def next(self):
-        """The number of records that a new task may write, and the way it ends then; None for no end."""
-        if self.random.random() >= self.share:
+    def fault_of(self, text):
+        """The fault of a new task with this batch; None if it has none."""
+        objects = OBJECT.findall(text)
+        self.due += self.share if objects else 0
+        if self.due < 1 or not objects:
             return None
-        return self.random.randint(1, 5), self.random.choice(self.ways)
+        self.due -= 1
+        bucket, key = self.random.choice(objects)
+        return Fault(bucket, urllib.parse.unquote_plus(json.loads(f'"{key}"')), self.random.choice(self.kinds))
 
 
 class Quota:
@@ -161,10 +166,11 @@ class Ecs:
                 return {"tasks": [], "failures": [{"arn": request["cluster"], "reason": reason}]}
             tasks = [self.new_task(request, definition, text) for _ in range(request.get("count", 1))]
             self.tasks |= {task["taskArn"]: task for task in tasks}
+        kills = self.kills.get(request["cluster"])
         for task in tasks:
             if fault:
                 fault.tasks.append(task)
-            self.workers.submit(self.run, task, definition, fault)
+            self.workers.submit(self.run, task, definition, fault or (kills and kills.fault_of(text)), kills)
         return {"tasks": [shown(task) for task in tasks], "failures": []}
 
     def describe_tasks(self, request, access_key):
@@ -254,7 +260,7 @@ class Ecs:
             "capacityProviderName": request["capacityProviderStrategy"][0]["capacityProvider"],
             "cpu": request["overrides"].get("cpu", definition["cpu"]),
             "memory": request["overrides"].get("memory", definition["memory"]),
-            "group": f"family:{definition['family']}",
+            "group": request.get("group", f"family:{definition['family']}"),
             "createdAt": now(),
             "version": 1,
             "containers": [
@@ -297,9 +303,9 @@ class Ecs:
 
     # --- the task
 
-    def run(self, task, definition, fault):
+    def run(self, task, definition, fault, kills):
         """Runs a task from its launch to the event of its end, which is sent whatever happens in between."""
-        kind = fault.kind if fault else None
+        kind, began = fault.kind if fault else None, time.monotonic()
         try:
             why_not = self.cannot_start(task, definition)
             if kind == "cannot start":
@@ -307,10 +313,11 @@ class Ecs:
             if why_not:
                 task.update(stopCode="TaskFailedToStart", stoppedReason=why_not)
             else:
-                self.run_container(task, definition, fault)
+                self.run_container(task, definition, fault, kills)
         except Exception as error:  # noqa: BLE001 nobody would see a thread's exception
             task.update(stopCode="InfrastructureHealth", stoppedReason=f"{type(error).__name__}: {error}")
         task["containers"][0]["lastStatus"] = "STOPPED"
+        task["seconds"] = time.monotonic() - began
         event = {**shown(task), "lastStatus": "STOPPED", "desiredStatus": "STOPPED", "stoppedAt": now()}
         self.events.put_events(
             Entries=[
@@ -325,14 +332,12 @@ class Ecs:
         # Last, so that a task that is seen as stopped has had its event delivered.
         task.update(lastStatus="STOPPED", desiredStatus="STOPPED", stoppedAt=event["stoppedAt"])
 
-    def run_container(self, task, definition, fault):
+    def run_container(self, task, definition, fault, kills):
         (container,) = definition["containerDefinitions"]
         (override,) = task["overrides"]["containerOverrides"]
         kind = fault.kind if fault else None
         in_its_midst = kind in ("killed", "spot", "spot without notice")
         task["lastStatus"], name = "RUNNING", name_of(task)
-        kills = self.kills.get(task["clusterArn"])
-        end = kills.next() if kills and not fault else None
         environment = {e["name"]: e["value"] for e in container["environment"] + override["environment"]}
         source = (fault.bucket, fault.key) if in_its_midst else None
         token = self.give_credentials(definition["taskRoleArn"], task["taskArn"])
@@ -359,36 +364,26 @@ class Ecs:
             [*command, self.image], cwd=self.work, env={**os.environ, **environment}, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
-        if source:
-            self.aws.wait_until_held(*source, process)
+        if source and self.aws.wait_until_held(*source, process):
             self.podman(*(["stop"] if kind == "spot" else ["kill", "--signal=KILL"]), name, check=True)
-        begun, ended = self.end_after(process, name, *end) if end else ("", None)
-        rest, task["error_log"] = process.communicate()
-        task["log"] = begun + rest
+            if kills:
+                kills.struck.append(task)
+        elif source and not kills:
+            raise RuntimeError(f"the task ended with {process.returncode} and never read {fault.key}")
+        elif source:
+            kind = None  # it had nothing to read: all was done
+        task["log"], task["error_log"] = process.communicate()
         exit_code = process.returncode
         # Nobody else has sent SIGKILL, so it was the kernel.
         short_of_memory = kind == "memory" and exit_code == SIGKILLED
         reason = {"reason": "OutOfMemoryError: Container killed due to memory usage"} if short_of_memory else {}
         task["containers"][0].update(exitCode=exit_code, **reason)
-        if ended:
-            kills.struck.append(task)
         if task["desiredStatus"] == "STOPPED":
             return  # StopTask said why
-        if kind in ("spot", "spot without notice") or ended == "spot":
+        if kind in ("spot", "spot without notice"):
             task.update(stopCode="SpotInterruption", stoppedReason="Your Spot Task was interrupted.")
         else:
             task.update(stopCode="EssentialContainerExited", stoppedReason="Essential container in task exited")
-
-    def end_after(self, process, name, records, way):
-        """Ends a task when it has written so many records. What it has said by then, and the way if it came so far."""
-        said = ""
-        for line in process.stdout:
-            said += line
-            records -= '"status":"written"' in line
-            if records == 0:
-                self.podman(*(["stop"] if way == "spot" else ["kill", "--signal=KILL"]), name)
-                return said, way
-        return said, None
 
     def give_credentials(self, role_arn, task_arn):
         """A token for the credentials endpoint."""
