@@ -176,13 +176,12 @@ class Measured(Backlog):
     def run(self):
         self.ecs.quotas[self.cluster_arn] = Quota(self.stack.module_settings["max_tasks"], 100, 100)
         self.upload([f"photos/{index:05}.jpg" for index in range(self.uploads)])
-        self.empty("source_queue")  # the uploads are for the backfill
+        self.empty("source_queue")
         began = time.monotonic()
         execution = self.start(self.backfill_machine, {"list": {"prefix": "photos/"}})
         said = self.wait_for_end(execution, 3600)
         seconds = time.monotonic() - began
         self.expect(said["status"] == "SUCCEEDED", f"{execution} {said['status']}: {said.get('cause')}")
-        self.settle("the backfill")
         told = self.told_by(execution, FINISHED)
         self.expect(told["written"] == self.uploads, f"{self.uploads} uploads, and the backfill told {told}")
         in_tasks = sum(float(task["seconds"]) for task in self.tasks())

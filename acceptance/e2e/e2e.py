@@ -51,14 +51,18 @@ SETTINGS = {
         "format": "png", "batch_size": 20, "batch_window_seconds": 20, "backfill_enabled": True, "max_tasks": 3,
         "backfill_batch_objects": 50,
     },
-    "measured": {"format": "jpeg", "max_tasks": 4, "backfill_enabled": True, "backfill_batch_objects": 1000},
+    # No drain starts: the uploads are for the backfill.
+    "measured": {
+        "format": "jpeg", "drain_start_messages": 1_000_000, "drain_start_age_seconds": 604_800, "max_tasks": 4,
+        "backfill_enabled": True, "backfill_batch_objects": 1000,
+    },
 }  # fmt: skip
 LIVES = {
     "direct": Flow, "batched": Flow, "burst": Burst, "drain": DrainAndBackfill, "backfill": Backfill,
     "measured": Measured,
 }  # fmt: skip
 # The launcher of the module, where it has another name.
-LAUNCHERS = {"burst": "batched", "backfill": "batched", "measured": "batched"}
+LAUNCHERS = {"burst": "batched", "backfill": "batched", "measured": "drain"}
 # Factor by which AWS's waits are shortened: a redrive after 4 minutes comes after 8 seconds. Tasks run in real time.
 TIME_SCALE = 30
 TASKS_AT_A_TIME = 4
@@ -74,7 +78,7 @@ def main():
     parser.add_argument(
         "stacks",
         nargs="*",
-        default=["direct:s3", "batched:eventbridge", "burst:eventbridge"],
+        default=["direct:s3", "batched:eventbridge", "burst:eventbridge", "drain:eventbridge"],
         metavar="LAUNCHER:EVENT_SOURCE",
     )
     arguments = parser.parse_args()

@@ -9,7 +9,6 @@ import dataclasses
 import datetime
 import json
 import os
-import re
 import secrets
 import subprocess
 import threading
@@ -23,8 +22,6 @@ from botocore.exceptions import ClientError
 
 OVERRIDES_MAX_CHARACTERS = 8192
 SIGKILLED = 137
-# A record of S3's notification, as far as a batch has it.
-OBJECT = re.compile(r'"bucket":\{"name":"([^"]*)"\},"object":\{"key":"((?:[^"\\]|\\.)*)"')
 NAME_PREFIX = f"pixpipe-e2e-{os.getpid()}-"
 PODMAN = ["podman", "--cgroup-manager=cgroupfs", "--runtime=runc"]
 # An engine that raises limits cannot start a container if its caller may not raise them.
@@ -60,15 +57,30 @@ class Kills:
         self.due = 1 - share  # the first task is struck, and then so many that the share comes out
         self.struck = []  # the tasks that were ended
 
-    def fault_of(self, text):
+    def fault_of(self, batch, source_bucket):
         """The fault of a new task with this batch; None if it has none."""
-        objects = OBJECT.findall(text)
+        objects = objects_of(batch, source_bucket)
         self.due += self.share if objects else 0
         if self.due < 1 or not objects:
             return None
         self.due -= 1
-        bucket, key = self.random.choice(objects)
-        return Fault(bucket, urllib.parse.unquote_plus(json.loads(f'"{key}"')), self.random.choice(self.kinds))
+        return Fault(*self.random.choice(objects), self.random.choice(self.kinds))
+
+
+def objects_of(batch, source_bucket):
+    """Bucket and key of each object of a batch, as far as it is one of a launcher."""
+    try:
+        records = json.loads(batch)["Records"]
+    except (ValueError, KeyError, TypeError):
+        return []
+    objects = []
+    for record in records:
+        match record:
+            case {"s3": {"bucket": {"name": bucket}, "object": {"key": key}}}:
+                objects.append((bucket, urllib.parse.unquote_plus(key)))
+            case {"key": key}:
+                objects.append((record.get("bucket", source_bucket), key))
+    return objects
 
 
 class Quota:
@@ -141,7 +153,8 @@ class Ecs:
         self.check(request, definition, access_key)
         overrides = request["overrides"]["containerOverrides"]
         body = next(e["value"] for o in overrides for e in o["environment"] if e["name"] == "SQS_BODY")
-        text = body + self.batch_of(body)
+        batch = self.batch_of(body)
+        text = body + batch
         fault = self.fault_of(text)
         if fault and fault.kind == "throttled":
             fault.tasks.append("ThrottlingException")
@@ -167,10 +180,13 @@ class Ecs:
             tasks = [self.new_task(request, definition, text) for _ in range(request.get("count", 1))]
             self.tasks |= {task["taskArn"]: task for task in tasks}
         kills = self.kills.get(request["cluster"])
+        if kills and not fault:
+            environment = {e["name"]: e["value"] for e in definition["containerDefinitions"][0]["environment"]}
+            fault = kills.fault_of(batch or body, environment.get("SOURCE_BUCKET"))
         for task in tasks:
             if fault:
                 fault.tasks.append(task)
-            self.workers.submit(self.run, task, definition, fault or (kills and kills.fault_of(text)), kills)
+            self.workers.submit(self.run, task, definition, fault, kills)
         return {"tasks": [shown(task) for task in tasks], "failures": []}
 
     def describe_tasks(self, request, access_key):
