@@ -47,6 +47,8 @@ pub struct Context<'a, S> {
     pub pool: &'a Pool<Renderer>,
     /// Room for files and pixels.
     pub budget: &'a Budget,
+    /// The end of the task's time, as after a signal; `None`: there is none.
+    pub ends: Option<Instant>,
     /// Runs retried records in a child process; `None` runs them in this one (tests).
     pub child_program: Option<&'a ChildProgram>,
     /// Spreads repetitions in time.
@@ -111,7 +113,8 @@ pub async fn run<S: Store>(
     let mut stop = None;
     let mut ended = Ended { due: None, is_stopped: false };
     let deadline = tokio::time::sleep(Duration::MAX);
-    let time_limit = tokio::time::sleep(limits.time.unwrap_or(Duration::MAX));
+    let time_left = context.ends.map_or(Duration::MAX, |ends| ends.saturating_duration_since(Instant::now()));
+    let time_limit = tokio::time::sleep(time_left);
     tokio::pin!(deadline, time_limit);
     let mut asked = signals.pending().await;
     loop {
@@ -170,7 +173,7 @@ pub async fn run<S: Store>(
                 }
             }
             signal = signals.next() => asked = Some(signal),
-            () = &mut time_limit, if limits.time.is_some() && ended.due.is_none() => {
+            () = &mut time_limit, if context.ends.is_some() && ended.due.is_none() => {
                 asked = Some("the end of TIME_LIMIT_SECONDS");
             }
             () = &mut deadline, if stop.is_some() => {

@@ -40,7 +40,8 @@ impl ChildProgram {
     /// The system starts no process.
     pub async fn run(&self, vars: &[(&str, Option<String>)]) -> io::Result<Output> {
         let mut command = Command::new(THIS_PROGRAM);
-        command.arg(CHILD_ARGUMENT);
+        // Its own group: a signal of the terminal is for the parent, which ends it.
+        command.arg(CHILD_ARGUMENT).process_group(0);
         command.env_clear().envs(self.vars.iter().map(|(name, value)| (name, value)));
         for (name, value) in vars {
             match value {

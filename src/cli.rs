@@ -28,8 +28,8 @@ pub async fn run(args: &[OsString], vars: Vec<(OsString, OsString)>, signals: &m
     match order(args) {
         Ok(Order::Run(input)) => task::run(vars, &input, signals, random_seed).await,
         Ok(Order::CheckConfig) => check_config(&vars),
-        Ok(Order::CheckAccess) => match Config::without_batch(vars) {
-            Ok(config) => task::check_access(&config).await,
+        Ok(Order::CheckAccess) => match Config::without_batch(warned(vars)) {
+            Ok(config) => task::check_access(&config, signals).await,
             Err(faults) => task::refuse_config(&faults),
         },
         Ok(Order::Help) => print(&help()),
@@ -63,13 +63,19 @@ fn order(args: &[OsString]) -> Result<Order, String> {
     })
 }
 
+/// The variables, after a word about those that look misspelt.
+fn warned(vars: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)> {
+    task::warn_of(&Misspelt::all(&vars));
+    vars
+}
+
 /// Shows the settings. A batch need not be there: a task definition has none.
 fn check_config(vars: &[(OsString, OsString)]) -> Exit {
+    task::warn_of(&Misspelt::all(vars));
     let config = match Config::without_batch(vars.iter().cloned()) {
         Ok(config) => config,
         Err(faults) => return task::refuse_config(&faults),
     };
-    task::warn_of(&Misspelt::all(vars));
     let entries = match config.batch.is_some().then(|| task::read_variable(&config)).transpose() {
         Ok(entries) => entries.map(|entries| event::select(entries, &config.destination)),
         Err(why) => {

@@ -235,8 +235,8 @@ variables! {
         |text| one_of(&LogFormat::ALL, LogFormat::as_str, text),
         "json or text",
         "The format of the log: `json` for machines, `text` for people.";
-    rust_log: Targets = "RUST_LOG", DefaultValue::Text("info"), |text| text.parse().ok(),
-        "a level (error, warn, info, debug, trace) or target=level,…",
+    rust_log: Targets = "RUST_LOG", DefaultValue::Text("info"), log_targets,
+        "a level (error, warn, info, debug, trace, off) or target=level,…",
         "The verbosity of diagnostics on standard error.";
 }
 
@@ -583,6 +583,13 @@ fn optional<T>(text: &str, parse: fn(&str) -> Option<T>) -> Option<Option<T>> {
     if text.is_empty() { Some(None) } else { parse(text).map(Some) }
 }
 
+/// A word alone would be the name of a target, which turns all others off: it is a misspelt level.
+fn log_targets(text: &str) -> Option<Targets> {
+    let is_level = |part: &str| ["error", "warn", "info", "debug", "trace", "off"].contains(&part);
+    let is_complete = text.split(',').all(|part| is_level(part) || part.contains('=') && !part.starts_with('='));
+    text.parse().ok().filter(|_| is_complete)
+}
+
 fn store(text: &str) -> Option<StoreKind> {
     match text.strip_prefix("dir:") {
         Some(path) if !path.is_empty() => Some(StoreKind::Dir(path.into())),
@@ -790,7 +797,7 @@ mod tests {
             ("FAILED_QUEUE_URL", &["ftp://host/queue", "https://sqs.eu-west-1.amazonaws.com/123456789012/q.fifo"]),
             ("MAX_ATTEMPTS", &["0", "1001"]),
             ("LOG_FORMAT", &["JSON", "pretty"]),
-            ("RUST_LOG", &["pixpipe=loud"]),
+            ("RUST_LOG", &["pixpipe=loud", "debgu", "info,", "=", "=info"]),
         ];
         for (name, texts) in cases {
             for text in *texts {

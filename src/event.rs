@@ -47,8 +47,11 @@ pub enum BatchError {
         hint: &'static str,
     },
     /// There is more than one task is given.
-    #[error("it has more than {MAX_ENTRIES} entries: split it")]
-    TooManyEntries,
+    #[error("it has more than {most} entries, as many as the memory of this task allows: split it")]
+    TooManyEntries {
+        /// The most entries.
+        most: usize,
+    },
 }
 
 /// One entry of the batch, and its place in the text.
@@ -127,51 +130,64 @@ pub struct Reference {
 /// # Errors
 /// [`BatchError`] if the text is neither, or has too many entries. A bare `s3://bucket/key` is a line.
 pub fn parse(text: &str, source_bucket: Option<&BucketName>) -> Result<Vec<Entry>, BatchError> {
-    let trimmed = text.trim();
-    if trimmed.is_empty() {
-        return Err(BatchError::Empty);
-    }
-    let mut reader = ShapeReader::new(source_bucket);
-    match serde_json::from_str::<&RawValue>(trimmed) {
-        Ok(document) => reader.document(document),
-        Err(error) => {
-            let first = trimmed.lines().next().unwrap_or_default().trim();
-            if !is_line(first, source_bucket) {
-                return Err(not_json(trimmed, &error));
-            }
-            if first.len() == trimmed.len() {
-                reader.line(first, "");
-            } else {
-                return parse_lines(trimmed.lines(), 0, source_bucket);
-            }
-        }
-    }
-    reader.entries().ok_or(BatchError::TooManyEntries)
+    parse_at_most(text, source_bucket, MAX_ENTRIES)
 }
 
-/// Reads lines of a batch; empty ones are left out. The first line has the number `first`.
+/// As [`parse`], with at most so many entries.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_at_most(
+    text: &str,
+    source_bucket: Option<&BucketName>,
+    most: usize,
+) -> Result<Vec<Entry>, BatchError> {
+    let text = without_mark(text);
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let Some(first) = lines.next() else { return Err(BatchError::Empty) };
+    let is_one = lines.next().is_none();
+    let mut reader = ShapeReader::new(source_bucket, most);
+    if is_one && source_bucket.is_some() && shapes::is_bare_key(first) {
+        reader.line(first, "");
+    } else {
+        match serde_json::from_str::<&RawValue>(text) {
+            Ok(document) => reader.document(document),
+            Err(error) if !is_line(first, source_bucket) => return Err(not_json(text.trim(), &error)),
+            Err(_) if is_one => reader.line(first, ""),
+            Err(_) => return parse_lines(text.lines(), 0, source_bucket, most),
+        }
+    }
+    reader.entries()
+}
+
+/// A text without the mark of its byte order, which tools of Windows write.
+pub(crate) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// Reads at most so many lines of a batch; empty ones are left out. The first line has the number `first`.
 ///
 /// # Errors
 /// [`BatchError::TooManyEntries`].
-pub fn parse_lines<'t>(
+pub(crate) fn parse_lines<'t>(
     lines: impl Iterator<Item = &'t str>,
     first: usize,
     source_bucket: Option<&BucketName>,
+    most: usize,
 ) -> Result<Vec<Entry>, BatchError> {
-    let mut reader = ShapeReader::new(source_bucket);
+    let mut reader = ShapeReader::new(source_bucket, most);
     for (number, line) in lines.enumerate() {
-        let line = line.trim();
-        if !line.is_empty() {
+        if !line.trim().is_empty() {
             reader.line(line, &format!("/{}", first + number));
         }
     }
-    reader.entries().ok_or(BatchError::TooManyEntries)
+    reader.entries()
 }
 
 /// Whether a text is a line of a batch in lines.
 pub(crate) fn is_line(text: &str, source_bucket: Option<&BucketName>) -> bool {
     let is_key = source_bucket.is_some() && shapes::is_bare_key(text);
-    is_key || text.starts_with("s3://") || serde_json::from_str::<&RawValue>(text).is_ok()
+    is_key || text.trim_start().starts_with("s3://") || serde_json::from_str::<&RawValue>(text).is_ok()
 }
 
 fn not_json(text: &str, error: &serde_json::Error) -> BatchError {
@@ -181,7 +197,8 @@ fn not_json(text: &str, error: &serde_json::Error) -> BatchError {
     if opened && inside.next().is_some_and(|first| first.is_alphabetic() || first == '_') {
         return BatchError::QuotesRemoved { excerpt };
     }
-    let hint = if shapes::is_bare_key(text) { "; for a key alone, set SOURCE_BUCKET" } else { "" };
+    let hint =
+        if shapes::is_bare_key(text) && !text.contains("://") { "; for a key alone, set SOURCE_BUCKET" } else { "" };
     BatchError::NotJson { excerpt, cause: error.to_string(), hint }
 }
 

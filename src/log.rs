@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 use crate::config::LogFormat;
@@ -93,7 +93,8 @@ impl Stream {
         if !state.has_thread {
             return false;
         }
-        if state.waiting_bytes + line.len() > self.most_bytes {
+        // A line that is longer than the bound waits alone.
+        if state.waiting_bytes > 0 && state.waiting_bytes + line.len() > self.most_bytes {
             state.left_out += 1;
         } else {
             state.waiting_bytes += line.len();
@@ -131,6 +132,12 @@ pub fn open() {
 
 /// Starts the diagnostics, panics included.
 pub fn start(format: LogFormat, filter: Targets) {
+    // What it says of credentials is said again in our own words, without Rust's.
+    let filter = if filter.to_string().contains("aws_config") {
+        filter
+    } else {
+        filter.with_target("aws_config", LevelFilter::OFF)
+    };
     let registry = tracing_subscriber::registry();
     let layer = tracing_subscriber::fmt::layer().with_writer(|| Diagnostics);
     match format {

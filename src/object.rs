@@ -61,7 +61,7 @@ impl BucketName {
             |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') || (is_arn && matches!(c, ':' | '/'));
         let valid =
             (1..=MAX_BUCKET_BYTES).contains(&text.len()) && text.chars().all(accepted) && text != "." && text != "..";
-        if valid { Ok(Self(text.to_owned())) } else { Err(NameError::Bucket { received: text.to_owned() }) }
+        if valid { Ok(Self(text.to_owned())) } else { Err(NameError::Bucket { received: start_of(text) }) }
     }
 
     /// The name as text.
@@ -110,13 +110,13 @@ impl ObjectKey {
                     let mut digit = || bytes.next().and_then(hex_digit);
                     match (digit(), digit()) {
                         (Some(high), Some(low)) => high * 16 + low,
-                        _ => return Err(NameError::BrokenEscape { received: text.to_owned() }),
+                        _ => return Err(NameError::BrokenEscape { received: start_of(text) }),
                     }
                 }
                 other => other,
             });
         }
-        let decoded = String::from_utf8(decoded).map_err(|_| NameError::NotUtf8 { received: text.to_owned() })?;
+        let decoded = String::from_utf8(decoded).map_err(|_| NameError::NotUtf8 { received: start_of(text) })?;
         Self::parse(&decoded)
     }
 
@@ -159,6 +159,11 @@ impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// As much of a refused name as an error shows.
+fn start_of(text: &str) -> String {
+    text.chars().take(1024).collect()
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {

@@ -13,7 +13,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use futures_util::stream::{self, Stream, StreamExt as _};
 
 use crate::aws::chain;
-use crate::outcome::Message;
+use crate::outcome::{Exit, Message};
 
 /// The most entries of one `SendMessageBatch`.
 const MAX_ENTRIES: usize = 10;
@@ -77,11 +77,22 @@ impl Queues {
     }
 
     /// Asks whether messages may be sent: by a request without any, which every queue refuses that may be sent to.
-    pub(crate) async fn check(&self, url: &str) -> Result<(), SendError> {
+    ///
+    /// # Errors
+    /// The exit code that the answer, or its absence, stands for, and what to say.
+    pub(crate) async fn check(&self, url: &str) -> Result<(), (Exit, String)> {
         match self.client.send_message_batch().queue_url(url).set_entries(Some(Vec::new())).send().await {
             Ok(_) => Ok(()),
             Err(error) if error.code().is_some_and(|code| code.contains("EmptyBatchRequest")) => Ok(()),
-            Err(error) => Err(SendError(chain(&error))),
+            Err(error) => {
+                let status = error.raw_response().map(|response| response.status().as_u16());
+                let is_refusal = status.is_some_and(|status| (400..500).contains(&status));
+                let why = match (error.code(), error.message()) {
+                    (Some(code), message) => format!("{code} {}", message.unwrap_or_default()),
+                    (None, _) => chain(&error),
+                };
+                Err((if is_refusal { Exit::Config } else { Exit::Retry }, why.trim_end().to_owned()))
+            }
         }
     }
 

@@ -16,12 +16,12 @@ use futures_util::StreamExt as _;
 use futures_util::stream::SelectAll;
 use pixpipe_pixels::render::Renderer;
 use tokio::sync::mpsc::Receiver;
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval};
 
 use self::connection::{AnyStore, Connection, Queues};
 pub use self::input::Input;
 use self::input::{Part, PartResult};
-use crate::batch::reference::{ENTRY_BYTES, References};
+use crate::batch::reference::{ENTRY_BYTES, References, most_bytes, most_entries};
 use crate::batch::{self, Context};
 use crate::budget::Budget;
 use crate::child::ChildProgram;
@@ -53,10 +53,15 @@ const PROGRESS: Duration = Duration::from_secs(10);
 
 /// Runs the task: `vars` is the environment, `random_seed` spreads repetitions in time.
 pub async fn run(vars: Vec<(OsString, OsString)>, input: &Input, signals: &mut Signals, random_seed: u64) -> Exit {
+    let is_child = *input == Input::Parent;
+    if !is_child {
+        warn_of(&Misspelt::all(&vars));
+    }
     let config = match read_config(&vars, input) {
         Ok(config) => config,
         Err(exit) => return exit,
     };
+    let start = Instant::now();
     let mut parts = match Parts::open(input, &config) {
         Ok(parts) => parts,
         Err(why) => return refused(Exit::Batch, &why),
@@ -67,18 +72,18 @@ pub async fn run(vars: Vec<(OsString, OsString)>, input: &Input, signals: &mut S
         Next::Asked(signal) => return refused(Exit::Retry, &format!("{signal}: nothing has begun")),
     };
     log::start(config.log_format, config.log_filter.clone());
-    let is_child = *input == Input::Parent;
-    if !is_child {
-        warn_of(&Misspelt::all(&vars));
-    }
-    let connection = match Connection::open(&config).await {
+    let connection = tokio::select! {
+        connection = Connection::open(&config) => connection,
+        signal = signals.next() => return refused(Exit::Retry, &format!("{signal}: nothing has begun")),
+    };
+    let connection = match connection {
         Ok(connection) => connection,
         Err(error) => return refused(error.exit(), &error.to_string()),
     };
     let child_program = ChildProgram::new(vars);
     let manifest_prefix = config.manifest_prefix.clone().filter(|_| !is_child);
     let queues = connection.queues.as_ref();
-    let task = Task { config: &config, manifest_prefix, queues, child_program: &child_program, random_seed };
+    let task = Task { config: &config, start, manifest_prefix, queues, child_program: &child_program, random_seed };
     let ended = match &connection.store {
         #[cfg(feature = "aws")]
         AnyStore::S3(store) => task.run(store, first, &mut parts, signals).await,
@@ -98,7 +103,8 @@ pub fn read_config(vars: &[(OsString, OsString)], input: &Input) -> Result<Confi
         Input::Standard | Input::File(_) => Config::without_batch(vars),
     };
     let config = config.map_err(|faults| refuse_config(&faults))?;
-    if matches!(input, Input::Standard | Input::File(_)) && config.batch.is_some() {
+    let has_batch = config.batch.as_ref().is_some_and(|batch| !batch.is_empty());
+    if matches!(input, Input::Standard | Input::File(_)) && has_batch {
         return Err(refused(
             Exit::Usage,
             "SQS_BODY is set and --batch is given: a task has one batch, remove one of them",
@@ -138,15 +144,21 @@ pub fn warn_of(misspelt: &[Misspelt]) {
 }
 
 /// One request to each bucket and queue of the configuration. Gives a line for each, and whether the task could work.
-pub async fn check_access(config: &Config) -> Exit {
-    let connection = match Connection::open(config).await {
-        Ok(connection) => connection,
-        Err(error) => return refused(error.exit(), &error.to_string()),
+pub async fn check_access(config: &Config, signals: &mut Signals) -> Exit {
+    let check = async {
+        let connection = match Connection::open(config).await {
+            Ok(connection) => connection,
+            Err(error) => return refused(error.exit(), &error.to_string()),
+        };
+        match &connection.store {
+            #[cfg(feature = "aws")]
+            AnyStore::S3(store) => access::check(store, connection.queues.as_ref(), config).await,
+            AnyStore::Dir(store) => access::check(store, connection.queues.as_ref(), config).await,
+        }
     };
-    match &connection.store {
-        #[cfg(feature = "aws")]
-        AnyStore::S3(store) => access::check(store, connection.queues.as_ref(), config).await,
-        AnyStore::Dir(store) => access::check(store, connection.queues.as_ref(), config).await,
+    tokio::select! {
+        exit = check => exit,
+        signal = signals.next() => refused(Exit::Retry, &format!("{signal}: not all answers have come")),
     }
 }
 
@@ -175,7 +187,11 @@ impl Parts {
             Input::Variable | Input::Parent => {
                 Self::Whole(Some(Part { entries: read_variable(config)?, is_last: true }))
             }
-            Input::Standard | Input::File(_) => Self::Stream(input::open(input, config.source_bucket.as_ref())?),
+            Input::Standard | Input::File(_) => {
+                let memory_bytes = Machine::within(&config.limits).memory_bytes;
+                let (bytes, entries) = (most_bytes(memory_bytes), most_entries(memory_bytes));
+                Self::Stream(input::open(input, config.source_bucket.as_ref(), bytes, entries)?)
+            }
         })
     }
 
@@ -198,17 +214,31 @@ impl Parts {
         }
     }
 
-    /// The next part; the error is why it is not read.
-    async fn following(&mut self, is_stopped: bool, signals: &mut Signals) -> Result<Part, String> {
+    /// The part that follows, unless the task has to end.
+    async fn following(&mut self, is_stopped: bool, ends: Option<Instant>, signals: &mut Signals) -> Following {
         if is_stopped {
-            return Err("the task was asked to end, or had to".to_owned());
+            return Following::Ended("the task has to end".to_owned());
         }
-        match self.next(signals).await {
-            Next::Part(part) => Ok(part),
-            Next::Unreadable(why) => Err(why),
-            Next::Asked(signal) => Err(signal.to_owned()),
+        let time_left = ends.map_or(Duration::MAX, |ends| ends.saturating_duration_since(Instant::now()));
+        let next = tokio::select! {
+            next = self.next(signals) => next,
+            () = tokio::time::sleep(time_left), if ends.is_some() => Next::Asked("the end of TIME_LIMIT_SECONDS"),
+        };
+        match next {
+            Next::Part(part) => Following::Part(part),
+            Next::Unreadable(why) => Following::Unreadable(why),
+            Next::Asked(asker) => Following::Ended(asker.to_owned()),
         }
     }
+}
+
+/// What comes after a part.
+enum Following {
+    Part(Part),
+    /// The rest cannot be read.
+    Unreadable(String),
+    /// The task ends before the rest is read.
+    Ended(String),
 }
 
 /// A failed record, and the queue message that hands it back.
@@ -222,6 +252,8 @@ struct Unfinished {
 /// What a task needs to know, whatever its store is.
 struct Task<'a> {
     config: &'a Config,
+    /// When it began.
+    start: Instant,
     /// The start of the manifest's key, if there is to be one.
     manifest_prefix: Option<String>,
     queues: Option<&'a Queues>,
@@ -246,8 +278,8 @@ impl Task<'_> {
                  of its own"
             );
         }
-        let start = Instant::now();
         let config = self.config;
+        let ends = config.limits.time.map(|time| self.start + time);
         let machine = Machine::within(&config.limits);
         let store = &Bounded::new(store, machine.requests);
         let random = &RefCell::new(fastrand::Rng::with_seed(self.random_seed));
@@ -259,6 +291,7 @@ impl Task<'_> {
         let mut part = first;
         let mut due;
         let done = Cell::new(0);
+        let mut ticks = tokio::time::interval_at(Instant::now() + PROGRESS, PROGRESS);
         loop {
             let entries = references.resolve(part.entries, signals).await;
             let entries = event::select(entries, &config.destination);
@@ -271,6 +304,7 @@ impl Task<'_> {
                 spec: Arc::new(config.spec.clone()),
                 pool: &pool,
                 budget: &Budget::new(machine.memory_bytes.saturating_sub(entries_bytes)),
+                ends,
                 child_program: Some(self.child_program),
                 random,
             };
@@ -294,7 +328,7 @@ impl Task<'_> {
             });
             let ended = tokio::select! {
                 ended = work => ended,
-                never = self.tell_progress(&done, total, start) => match never {},
+                never = self.tell_progress(&mut ticks, &done, total) => match never {},
             };
             due = ended.due;
             if let Some(queues) = self.queues {
@@ -302,34 +336,36 @@ impl Task<'_> {
             }
             if let (Some(prefix), false) = (&self.manifest_prefix, manifest.is_empty()) {
                 let name = format!("{prefix}{:013}-{:016x}.jsonl", log::now_ms(), random.borrow_mut().u64(..));
-                self.write_manifest(&store, name, manifest, due).await;
+                due = self.write_manifest(&store, name, manifest, due, signals).await;
             }
             if part.is_last {
                 break;
             }
-            let next = parts.following(due.is_some() || ended.is_stopped, signals).await;
-            part = match next {
-                Ok(part) => part,
-                Err(why) => {
+            part = match parts.following(due.is_some() || ended.is_stopped, ends, signals).await {
+                Following::Part(part) => part,
+                Following::Unreadable(why) => {
+                    tracing::error!("the rest of the batch cannot be read: {why}");
+                    summary.leave_unreadable();
+                    break;
+                }
+                Following::Ended(why) => {
                     tracing::error!(
-                        "the batch is not read to its end: {why}. {} entries are done with. Give it again: what is \
-                         done is skipped as unchanged",
-                        done.get()
+                        "the batch is not read to its end: {why}. Give it again: what is done is skipped as unchanged"
                     );
                     summary.leave_rest();
                     break;
                 }
             };
         }
-        let took = start.elapsed();
+        let took = self.start.elapsed();
         let line = summary.to_json(&config.destination, log::now_ms(), took);
-        if let Some(place) = references.report {
-            report.extend(line.to_string().into_bytes());
-            report.push(b'\n');
-            let metadata = summary.counts().map(|(name, count)| (name, count.to_string())).into();
-            write_document(&store, "report", place, report, metadata, due).await;
-        }
+        report.extend(line.to_string().into_bytes());
+        report.push(b'\n');
         log::document(config.log_format, || line, || summary.to_text(&config.destination, took));
+        if let Some(place) = references.report {
+            let metadata = summary.counts().map(|(name, count)| (name, count.to_string())).into();
+            self.write_document(&store, "report", place, report, metadata, due, signals).await;
+        }
         Ok(summary.exit())
     }
 
@@ -340,15 +376,70 @@ impl Task<'_> {
     }
 
     /// Writes a manifest among the outputs. Its metadata are those of an output, so that it is never a source.
-    async fn write_manifest<S: Store>(&self, store: &S, name: String, lines: Vec<u8>, due: Option<Instant>) {
+    async fn write_manifest<S: Store>(
+        &self,
+        store: &S,
+        name: String,
+        lines: Vec<u8>,
+        due: Option<Instant>,
+        signals: &mut Signals,
+    ) -> Option<Instant> {
         let metadata = vec![("spec", "manifest".to_owned()), ("source-etag", "manifest".to_owned())];
         match ObjectKey::parse(&name) {
             Ok(key) => {
                 let place = SourceObject::new(self.config.destination.bucket.clone(), key);
-                write_document(store, "manifest", place, lines, metadata, due).await;
+                self.write_document(store, "manifest", place, lines, metadata, due, signals).await
             }
-            Err(error) => tracing::error!("the manifest {name} is not written: {error}"),
+            Err(error) => {
+                tracing::error!("the manifest {name} is not written: {error}");
+                due
+            }
         }
+    }
+
+    /// Writes a text about the task. If that fails, standard error says so. A signal leaves it the grace, a further one
+    /// ends it. Gives the time at which the process has to be over, if it was asked to end.
+    #[expect(clippy::too_many_arguments, reason = "what, where to, and how long")]
+    async fn write_document<S: Store>(
+        &self,
+        store: &S,
+        what: &str,
+        place: SourceObject,
+        lines: Vec<u8>,
+        metadata: Vec<(&'static str, String)>,
+        mut due: Option<Instant>,
+        signals: &mut Signals,
+    ) -> Option<Instant> {
+        let end = due.map_or(Instant::now() + LONGEST_REPORT, |due| due.max(Instant::now() + LEAST_HAND_BACK));
+        let deadline = tokio::time::sleep_until(end);
+        let document = Document { bucket: place.bucket.clone(), key: place.key.clone(), lines, metadata };
+        let writing = store.put_document(document);
+        tokio::pin!(deadline, writing);
+        loop {
+            tokio::select! {
+                written = &mut writing => {
+                    if let Err(error) = written {
+                        tracing::error!("the {what} {place} is not written: {error}");
+                    }
+                    break;
+                }
+                signal = signals.next() => {
+                    if due.is_some() {
+                        tracing::error!("{signal} again: the {what} {place} is not written");
+                        break;
+                    }
+                    let end = Instant::now() + self.config.limits.grace.max(LEAST_HAND_BACK);
+                    due = Some(end);
+                    let end = end.min(deadline.deadline());
+                    deadline.as_mut().reset(end);
+                }
+                () = &mut deadline => {
+                    tracing::error!("the {what} {place} is not written: there was no time left");
+                    break;
+                }
+            }
+        }
+        due
     }
 
     /// The message of a failed record, if it goes to a queue.
@@ -362,33 +453,14 @@ impl Task<'_> {
     }
 
     /// Says every few seconds how far the work is, for people; never ends.
-    async fn tell_progress(&self, done: &Cell<usize>, total: Option<usize>, start: Instant) -> Infallible {
+    async fn tell_progress(&self, ticks: &mut Interval, done: &Cell<usize>, total: Option<usize>) -> Infallible {
         if self.config.log_format == LogFormat::Json {
             return std::future::pending().await;
         }
-        let mut ticks = tokio::time::interval_at(Instant::now() + PROGRESS, PROGRESS);
         loop {
             ticks.tick().await;
-            stderr_line(&Progress { done: done.get(), total, took: start.elapsed() }.to_string());
+            stderr_line(&Progress { done: done.get(), total, took: self.start.elapsed() }.to_string());
         }
-    }
-}
-
-/// Writes a text about the task. If that fails, standard error says so.
-async fn write_document<S: Store>(
-    store: &S,
-    what: &str,
-    place: SourceObject,
-    lines: Vec<u8>,
-    metadata: Vec<(&'static str, String)>,
-    due: Option<Instant>,
-) {
-    let end = due.map_or(Instant::now() + LONGEST_REPORT, |due| due.max(Instant::now() + LEAST_HAND_BACK));
-    let document = Document { bucket: place.bucket.clone(), key: place.key.clone(), lines, metadata };
-    match tokio::time::timeout_at(end, store.put_document(document)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!("the {what} {place} is not written: {error}"),
-        Err(_) => tracing::error!("the {what} {place} is not written: there was no time left"),
     }
 }
 

@@ -3,6 +3,7 @@
 //! It may have ended the process that tried it before: a codec crashed, or the memory ran out. A child process can end
 //! only itself; if it does, that is the record's outcome.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::Output;
 
 use serde_json::{Value, json};
@@ -13,6 +14,10 @@ use crate::object::SourceObject;
 use crate::outcome::{Exit, Facts, Outcome, Status};
 use crate::reason::FailReason;
 use crate::store::Store;
+
+/// Signals that ask a process to end.
+const SIGINT: i32 = 2;
+const SIGTERM: i32 = 15;
 
 /// Processes one record as if for the first time, in a child process that knows no other record and no queue.
 pub(super) async fn process<S: Store>(
@@ -49,7 +54,8 @@ fn outcome_of(ended: &Output) -> (Status, Facts) {
     let mut lines = lines.filter_map(|line| Outcome::from_json(&serde_json::from_slice::<Value>(line).ok()?));
     lines.next().unwrap_or_else(|| {
         // It did not begin, for lack of memory or threads: not the record's fault.
-        let is_worth_retrying = ended.status.code() == Some(i32::from(Exit::Retry.code()));
+        let is_asked = matches!(ended.status.signal(), Some(SIGINT | SIGTERM));
+        let is_worth_retrying = is_asked || ended.status.code() == Some(i32::from(Exit::Retry.code()));
         let reason = if is_worth_retrying { FailReason::Interrupted } else { FailReason::Internal };
         let detail = format!("the child process ended before it reported: {}", ended.status);
         (Status::failed(reason, detail), Facts::default())
@@ -59,7 +65,6 @@ fn outcome_of(ended: &Output) -> (Status, Facts) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 
     #[test]
@@ -72,6 +77,7 @@ mod tests {
             (0, [written.as_slice(), b"\n{\"_aws\":{}}\n"].concat(), Status::Written),
             (75 << 8, vec![], failed(FailReason::Interrupted, "exit status: 75")),
             (101 << 8, vec![], failed(FailReason::Internal, "exit status: 101")),
+            (15, vec![], failed(FailReason::Interrupted, "signal: 15 (SIGTERM)")),
             (9, b"{\"status\":\"writ".to_vec(), failed(FailReason::Internal, "signal: 9 (SIGKILL)")),
         ];
         for (raw, stdout, expected) in cases {

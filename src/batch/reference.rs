@@ -6,14 +6,14 @@ use std::collections::HashSet;
 use super::pause::pause;
 use crate::config::Config;
 use crate::destination::Destination;
-use crate::event::{self, BatchError, Entry, EntryKind, MAX_ENTRIES, Reference};
+use crate::event::{self, Entry, EntryKind, MAX_ENTRIES, Reference};
 use crate::object::{BucketName, ObjectKey, SourceObject};
 use crate::reason::{FailReason, SkipReason};
 use crate::signals::Signals;
 use crate::store::{Download, Fetched, Store, StoreError};
 
 /// The most bytes of a batch.
-pub(crate) const MAX_BATCH_BYTES: u64 = 16 << 20;
+const MAX_BATCH_BYTES: u64 = 16 << 20;
 /// How deep references may lie in each other.
 const MAX_DEPTH: usize = 4;
 /// Attempts to download a batch, if the download breaks off.
@@ -27,6 +27,11 @@ const PROCESS_BYTES: u64 = 48 << 20;
 pub(crate) fn most_entries(memory_bytes: u64) -> usize {
     let by_memory = memory_bytes.saturating_sub(PROCESS_BYTES) / 2 / ENTRY_BYTES;
     usize::try_from(by_memory).unwrap_or(usize::MAX).min(MAX_ENTRIES)
+}
+
+/// The most bytes of a batch with this memory: the text, what is unwrapped of it, and its entries.
+pub(crate) fn most_bytes(memory_bytes: u64) -> u64 {
+    MAX_BATCH_BYTES.min(memory_bytes / 8)
 }
 
 /// Reads references.
@@ -62,11 +67,17 @@ impl<'a, S: Store> References<'a, S> {
                 levels.pop();
                 continue;
             };
+            let levels_deep = levels.len();
             let Entry { pointer, is_referenced, kind: EntryKind::Reference(reference) } = entry else {
                 resolved.push(entry);
                 continue;
             };
             let mut end = |kind| resolved.push(Entry { pointer: pointer.clone(), is_referenced, kind });
+            // Also that of a batch which was read already.
+            if let Err(why) = reference.report.as_ref().map_or(Ok(()), |report| self.accept(report, levels_deep)) {
+                end(EntryKind::Unread { reference, reason: FailReason::InvalidEntry, detail: why });
+                continue;
+            }
             if !self.seen.insert((reference.batch.bucket.clone(), reference.batch.key.clone())) {
                 end(EntryKind::Skip { object: Some(reference.batch), reason: SkipReason::Duplicate });
                 continue;
@@ -75,7 +86,7 @@ impl<'a, S: Store> References<'a, S> {
                 Err(interrupted())
             } else {
                 tokio::select! {
-                    read = self.read(&reference, levels.len(), count) => read,
+                    read = self.read(&reference, levels_deep, count) => read,
                     signal = signals.next() => {
                         asked = Some(signal);
                         Err(interrupted())
@@ -98,7 +109,22 @@ impl<'a, S: Store> References<'a, S> {
         if let Some(signal) = asked {
             signals.put_back(signal);
         }
+        self.spare_inputs(&resolved);
         resolved
+    }
+
+    /// Gives the report up if it would replace a batch or a source of this task.
+    fn spare_inputs(&mut self, entries: &[Entry]) {
+        let is_input = |report: &SourceObject| {
+            let is_source = |entry: &Entry| match &entry.kind {
+                EntryKind::Work(object) => object.bucket == report.bucket && object.key == report.key,
+                _ => false,
+            };
+            self.seen.contains(&(report.bucket.clone(), report.key.clone())) || entries.iter().any(is_source)
+        };
+        if let Some(report) = self.report.take_if(|report| is_input(report)) {
+            tracing::error!("the report {report} is not written: it would replace a batch or a source of this task");
+        }
     }
 
     /// The entries of one batch. `depth` is 1 for a reference in `SQS_BODY`; `count` entries are known by now.
@@ -107,29 +133,13 @@ impl<'a, S: Store> References<'a, S> {
         if depth > MAX_DEPTH {
             return Err(invalid(format!("batches name each other more than {MAX_DEPTH} deep")));
         }
-        if let Some(report) = &reference.report {
-            self.accept(report, depth).map_err(invalid)?;
-        }
         let bytes = self.download(&reference.batch).await?;
         let text = String::from_utf8(bytes).map_err(|_| invalid("the batch is not text in UTF-8".to_owned()))?;
-        let text = text.trim_start_matches('\u{feff}');
-        let entries = match event::parse(text, self.config.source_bucket.as_ref()) {
-            Ok(entries) => entries,
-            // A list without entries: there is nothing to do.
-            Err(BatchError::Empty) => Vec::new(),
-            Err(error) => return Err(invalid(format!("the batch cannot be read: {error}"))),
-        };
-        let most = most_entries(self.memory_bytes);
+        let text = text.as_str();
         // The reference is one of those that are known.
-        if count - 1 + entries.len() > most {
-            let why = format!(
-                "the batch has {} entries; with MEMORY_LIMIT_BYTES={}, a task has {most} in all: split it",
-                entries.len(),
-                self.memory_bytes
-            );
-            return Err(invalid(why));
-        }
-        Ok(entries)
+        let most = most_entries(self.memory_bytes).saturating_sub(count - 1);
+        let entries = event::parse_at_most(text, self.config.source_bucket.as_ref(), most);
+        entries.map_err(|error| invalid(format!("the batch cannot be read: {error}")))
     }
 
     /// Notes where the outcomes go.
@@ -156,8 +166,7 @@ impl<'a, S: Store> References<'a, S> {
     }
 
     async fn download(&self, object: &SourceObject) -> Result<Vec<u8>, Unread> {
-        // The text, what is unwrapped of it, and its entries.
-        let limit = MAX_BATCH_BYTES.min(self.memory_bytes / 8);
+        let limit = most_bytes(self.memory_bytes);
         let too_long = |bytes: u64| {
             let why = format!("the batch has {bytes} bytes; at most {limit} are read: split it");
             Unread(FailReason::TooManyBytes, why)

@@ -37,8 +37,10 @@ impl fmt::Display for Misspelt {
 
 /// The question whether a word of `accepts` is meant, if one is near.
 pub(super) fn meant(accepts: &str, text: &str) -> String {
-    let words = accepts.split(", ").flat_map(|part| part.split(" or ")).filter(|word| !word.contains(' '));
-    nearest(text, words).map_or(String::new(), |word| format!("; is {word} meant?"))
+    let words = || accepts.split(", ").flat_map(|part| part.split(" or "));
+    // A list of words, not a sentence or a pattern.
+    let is_list = words().all(|word| word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'));
+    nearest(text, words().filter(|_| is_list)).map_or(String::new(), |word| format!("; is {word} meant?"))
 }
 
 /// The word of `words` that is nearest to `text`, if it is near enough: at most two letters are missing, too many,

@@ -6,7 +6,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{EXCERPT_CHARS, Entry, EntryKind, MAX_ENTRIES, Reference};
+use super::{BatchError, EXCERPT_CHARS, Entry, EntryKind, Reference};
 use crate::object::{BucketName, NameError, ObjectKey, SourceObject};
 use crate::one_line::one_line;
 use crate::reason::SkipReason;
@@ -32,6 +32,7 @@ struct Surroundings<'a> {
 /// of the entries, whatever the text is made of.
 pub(super) struct ShapeReader<'a> {
     source_bucket: Option<&'a BucketName>,
+    most: usize,
     entries: Vec<Entry>,
 }
 
@@ -104,14 +105,18 @@ fn map(raw: &RawValue) -> Result<Map<String, Value>, String> {
 }
 
 impl<'a> ShapeReader<'a> {
-    /// `source_bucket` is the bucket of entries that name only a key.
-    pub(super) const fn new(source_bucket: Option<&'a BucketName>) -> Self {
-        Self { source_bucket, entries: Vec::new() }
+    /// `source_bucket` is the bucket of entries that name only a key; `most` is the largest number of entries.
+    pub(super) const fn new(source_bucket: Option<&'a BucketName>, most: usize) -> Self {
+        Self { source_bucket, most, entries: Vec::new() }
     }
 
-    /// All entries, in the order of the text; `None` if there were more than [`MAX_ENTRIES`].
-    pub(super) fn entries(self) -> Option<Vec<Entry>> {
-        Some(self.entries).filter(|entries| entries.len() <= MAX_ENTRIES)
+    /// All entries, in the order of the text.
+    ///
+    /// # Errors
+    /// [`BatchError::TooManyEntries`].
+    pub(super) fn entries(self) -> Result<Vec<Entry>, BatchError> {
+        let Self { most, entries, .. } = self;
+        if entries.len() > most { Err(BatchError::TooManyEntries { most }) } else { Ok(entries) }
     }
 
     /// Reads a whole document.
@@ -122,6 +127,8 @@ impl<'a> ShapeReader<'a> {
     /// Reads one line of a batch in lines: JSON, `s3://bucket/key`, or a key.
     pub(super) fn line(&mut self, line: &str, pointer: &str) {
         let around = self.outermost();
+        let indented = line.trim_start();
+        let line = if indented.starts_with("s3://") { indented } else { line };
         match around.bucket.filter(|_| is_bare_key(line) && !line.starts_with("s3://")) {
             Some(bucket) => self.key(line, pointer, bucket),
             None => self.word(line, pointer, &around),
@@ -184,7 +191,7 @@ impl<'a> ShapeReader<'a> {
         let read = serde_json::Deserializer::from_str(list.get()).deserialize_seq(Items(|item| {
             self.value(item, &format!("{pointer}/{index}"), around);
             index += 1;
-            self.entries.len() <= MAX_ENTRIES
+            self.entries.len() <= self.most
         }));
         if let Err(error) = read {
             self.invalid(pointer, list.get(), error.to_string());
@@ -214,7 +221,7 @@ impl<'a> ShapeReader<'a> {
             (Err(_), Some(bucket)) if is_bare_key(text) => self.key(text, pointer, bucket),
             (Err(error), bucket) => {
                 let mut message = format!("\"{}\" is neither JSON ({error}) nor s3://bucket/key", excerpt(text));
-                if bucket.is_none() && is_bare_key(text) {
+                if bucket.is_none() && is_bare_key(text) && !text.contains("://") {
                     message += "; for a key alone, set SOURCE_BUCKET";
                 }
                 self.invalid(pointer, received(), message);
@@ -528,7 +535,7 @@ fn from_s3_uri(uri: &str) -> Result<SourceObject, String> {
     let (bucket, key) = uri
         .strip_prefix("s3://")
         .and_then(|rest| rest.split_once('/'))
-        .ok_or_else(|| format!("\"{}\" is not s3://bucket/key", one_line(uri)))?;
+        .ok_or_else(|| format!("\"{}\" is not s3://bucket/key", excerpt(uri)))?;
     Ok(SourceObject::new(BucketName::parse(bucket).map_err(text_of)?, ObjectKey::parse(key).map_err(text_of)?))
 }
 

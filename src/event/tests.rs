@@ -161,7 +161,9 @@ fn a_batch_may_be_one_entry_a_line() {
     ];
     assert_eq!(read(lines), expected);
     assert_eq!(read("photos/a.jpg"), [" work fallback photos/a.jpg"], "one line is the entry");
-    assert_eq!(read("null"), [" invalid"], "JSON is JSON");
+    assert_eq!(read("123"), [" work fallback 123"], "as in a list of several lines");
+    assert_eq!(read("a \r\n\n b\n"), ["/0 work fallback a ", "/2 work fallback  b"], "keys are taken as they are");
+    assert_eq!(read("\u{feff}a\n  s3://b/c "), ["/0 work fallback a", "/1 work b c "]);
     let error = parse("photos/a.jpg\nphotos/b.jpg", None).expect_err("no bucket").to_string();
     assert!(error.contains("set SOURCE_BUCKET"), "{error}");
 }
@@ -180,9 +182,9 @@ fn text_without_a_bucket_is_no_key() {
 fn a_batch_has_a_bounded_number_of_entries() {
     let list = |entries: usize| format!("[{}]", vec!["\"s3://b/k\""; entries].join(","));
     assert_eq!(parse(&list(100_000), None).expect("as many as there may be").len(), 100_000);
-    assert_eq!(parse(&list(100_001), None), Err(BatchError::TooManyEntries));
+    assert_eq!(parse(&list(100_001), None), Err(BatchError::TooManyEntries { most: 100_000 }));
     let nested = format!("[{},{}]", list(60_000), list(60_000));
-    assert_eq!(parse(&nested, None), Err(BatchError::TooManyEntries));
+    assert_eq!(parse(&nested, None), Err(BatchError::TooManyEntries { most: 100_000 }));
 }
 
 #[test]
@@ -239,7 +241,7 @@ fn what_is_no_work_is_skipped_with_its_reason() {
 fn an_entry_that_is_nothing_is_named_and_the_others_stay() {
     let cases = [
         ("number", json!([1, "s3://b/k"]), vec!["/0 invalid", "/1 work b k"]),
-        ("null", json!(null), vec![" invalid"]),
+        ("null", json!([null]), vec!["/0 invalid"]),
         ("empty object", json!([{}, {"key": "k"}]), vec!["/0 invalid", "/1 work fallback k"]),
         (
             "uri without key",

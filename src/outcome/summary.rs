@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Outcome, Status};
 use crate::destination::Destination;
+use crate::one_line::one_line;
 use crate::reason::FailReason;
 
 /// The value of the metrics' dimension. CloudWatch accepts printable ASCII, at most 1,024 characters: other bytes are
@@ -32,6 +33,8 @@ pub struct Summary {
     reasons: BTreeMap<FailReason, u64>,
     /// A part of the batch was not read.
     has_rest: bool,
+    /// A part of the batch cannot be read.
+    has_unreadable_rest: bool,
     /// Failures that no queue took: those that are worth retrying, and the others.
     left_to_retry: u64,
     left_failed: u64,
@@ -106,6 +109,11 @@ impl Summary {
         self.has_rest = true;
     }
 
+    /// Notes that a part of the batch cannot be read: it has to be mended.
+    pub const fn leave_unreadable(&mut self) {
+        self.has_unreadable_rest = true;
+    }
+
     /// The counts that a report has as its metadata.
     #[must_use]
     pub const fn counts(&self) -> [(&'static str, u64); 4] {
@@ -122,6 +130,8 @@ impl Summary {
     pub const fn exit(&self) -> Exit {
         if self.left_to_retry > 0 || self.has_rest {
             Exit::Retry
+        } else if self.has_unreadable_rest {
+            Exit::Batch
         } else if self.left_failed > 0 {
             Exit::Failed
         } else {
@@ -174,6 +184,7 @@ impl Summary {
             let reasons = self.reasons.iter().map(|(reason, count)| format!("{count} {}", reason.as_str()));
             text += &format!(" ({})", reasons.collect::<Vec<_>>().join(", "));
         }
+        let destination = one_line(&destination.to_string());
         text += &format!(" to {destination} in {:.2} s", took.as_secs_f64());
         if self.handed_back > 0 {
             text += &format!(", {} handed back", self.handed_back);

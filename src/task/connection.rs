@@ -96,7 +96,7 @@ mod without_aws {
         }
 
         #[expect(clippy::unused_async, reason = "with AWS it waits for an answer")]
-        pub(crate) async fn check(&self, _url: &str) -> Result<(), ConnectError> {
+        pub(crate) async fn check(&self, _url: &str) -> Result<(), (Exit, String)> {
             match *self {}
         }
     }

@@ -7,13 +7,12 @@ use std::thread;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::batch::reference::MAX_BATCH_BYTES;
 use crate::event::{self, Entry};
 use crate::object::BucketName;
 
 /// The lines of one part, and their bytes: what is in memory at a time, twice.
 const PART_LINES: usize = 10_000;
-const PART_BYTES: usize = 4 << 20;
+const PART_BYTES: usize = 1 << 20;
 
 /// Where a batch is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,24 +46,33 @@ pub(super) struct Part {
 /// A part, or what is wrong with the input.
 pub(super) type PartResult = Result<Part, String>;
 
-/// Reads the input in a thread of its own, one part ahead: a pipe that brings nothing stops no signal.
+/// Reads the input in a thread of its own, one part ahead: a pipe that nobody opens, or that brings nothing, stops no
+/// signal. `most_bytes` are those of a document, and of a line.
 ///
 /// # Errors
-/// There is no such file, or no thread.
-pub(super) fn open(input: &Input, source_bucket: Option<&BucketName>) -> Result<Receiver<PartResult>, String> {
-    let (name, file): (String, Box<dyn Read + Send>) = match input {
-        Input::Variable | Input::Parent => return Err("SQS_BODY is no file".to_owned()),
-        Input::Standard => ("standard input".to_owned(), Box::new(io::stdin())),
-        Input::File(path) => {
-            let name = path.to_string_lossy().into_owned();
-            let file = File::open(path).map_err(|error| format!("--batch {name}: {error}"))?;
-            (name, Box::new(file))
-        }
-    };
+/// There is no thread to be had.
+pub(super) fn open(
+    input: &Input,
+    source_bucket: Option<&BucketName>,
+    most_bytes: u64,
+    most_entries: usize,
+) -> Result<Receiver<PartResult>, String> {
     let (sender, receiver) = channel(1);
-    let source_bucket = source_bucket.cloned();
+    let bucket = source_bucket.cloned();
+    let path = match input {
+        Input::File(path) => Some(path.clone()),
+        Input::Standard | Input::Variable | Input::Parent => None,
+    };
     let read = move || {
-        if let Err(why) = read_parts(BufReader::new(file), source_bucket.as_ref(), &sender) {
+        let limits = PartLimits { bucket: bucket.as_ref(), most_bytes, most_entries };
+        let (name, read) = match &path {
+            None => ("standard input".into(), read_parts(BufReader::new(io::stdin()), &limits, &sender)),
+            Some(path) => {
+                let file = File::open(path).map_err(|error| error.to_string());
+                (path.to_string_lossy(), file.and_then(|file| read_parts(BufReader::new(file), &limits, &sender)))
+            }
+        };
+        if let Err(why) = read {
             drop(sender.blocking_send(Err(format!("--batch {name}: {why}"))));
         }
     };
@@ -72,28 +80,46 @@ pub(super) fn open(input: &Input, source_bucket: Option<&BucketName>) -> Result<
     Ok(receiver)
 }
 
-/// Sends all parts. A document that is longer than a line is read as a whole.
-fn read_parts(mut input: impl BufRead, bucket: Option<&BucketName>, parts: &Sender<PartResult>) -> Result<(), String> {
+/// What a part may be.
+struct PartLimits<'a> {
+    bucket: Option<&'a BucketName>,
+    most_bytes: u64,
+    most_entries: usize,
+}
+
+/// Sends all parts; the last one may be empty. A document that is longer than a line is read as a whole.
+fn read_parts(mut input: impl BufRead, limits: &PartLimits<'_>, parts: &Sender<PartResult>) -> Result<(), String> {
     let mut first = 0;
+    let mut has_begun = false;
     loop {
-        let (mut text, mut lines) = (String::new(), 0);
+        let (mut text, mut lines, mut is_last) = (String::new(), 0, false);
         while lines < PART_LINES && text.len() < PART_BYTES {
-            match line(&mut input)? {
-                None => break,
-                Some(line) => text += &line,
-            }
+            let Some(line) = line(&mut input, limits.most_bytes)? else {
+                is_last = true;
+                break;
+            };
+            text += &line;
             lines += 1;
-            if first == 0 && lines == 1 && !event::is_line(text.trim(), bucket) && !text.trim().is_empty() {
-                text += &rest(&mut input)?;
+            let words = event::without_mark(&line).trim_end_matches(['\r', '\n']);
+            if !has_begun && !words.trim().is_empty() {
+                has_begun = true;
+                if !event::is_line(words, limits.bucket) {
+                    let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+                    text += &read_text(input.by_ref(), limits.most_bytes.saturating_sub(length), limits.most_bytes)?;
+                    is_last = true;
+                    break;
+                }
             }
         }
-        let is_last = is_at_end(&mut input)?;
+        let most = limits.most_entries;
         let entries = if first == 0 && is_last {
-            event::parse(&text, bucket)
+            event::parse_at_most(&text, limits.bucket, most)
         } else {
-            event::parse_lines(text.lines(), first, bucket)
+            event::parse_lines(event::without_mark(&text).lines(), first, limits.bucket, most)
         };
-        let entries = entries.map_err(|error| error.to_string())?;
+        let entries = entries.map_err(|error| {
+            if first == 0 { error.to_string() } else { format!("line {first} and what follows: {error}") }
+        })?;
         // Nobody may be waiting: the task ends.
         if parts.blocking_send(Ok(Part { entries, is_last })).is_err() || is_last {
             return Ok(());
@@ -102,27 +128,23 @@ fn read_parts(mut input: impl BufRead, bucket: Option<&BucketName>, parts: &Send
     }
 }
 
-fn is_at_end(input: &mut impl BufRead) -> Result<bool, String> {
-    input.fill_buf().map(<[u8]>::is_empty).map_err(|error| error.to_string())
-}
-
 /// The next line with its end; `None` at the end.
-fn line(input: &mut impl BufRead) -> Result<Option<String>, String> {
+fn line(input: &mut impl BufRead, most_bytes: u64) -> Result<Option<String>, String> {
     let mut bytes = Vec::new();
-    input.take(MAX_BATCH_BYTES).read_until(b'\n', &mut bytes).map_err(|error| error.to_string())?;
-    if bytes.is_empty() { Ok(None) } else { text(bytes).map(Some) }
+    input.take(most_bytes + 1).read_until(b'\n', &mut bytes).map_err(|error| error.to_string())?;
+    if bytes.is_empty() { Ok(None) } else { text(bytes, most_bytes, most_bytes).map(Some) }
 }
 
-/// All that follows a first line that is no line of a batch.
-fn rest(input: &mut impl BufRead) -> Result<String, String> {
+/// All that follows a first line that is no line of a batch, if it has at most `left_bytes`.
+fn read_text(input: impl Read, left_bytes: u64, most_bytes: u64) -> Result<String, String> {
     let mut bytes = Vec::new();
-    input.take(MAX_BATCH_BYTES).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    text(bytes)
+    input.take(left_bytes + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    text(bytes, left_bytes, most_bytes)
 }
 
-fn text(bytes: Vec<u8>) -> Result<String, String> {
-    if u64::try_from(bytes.len()).is_ok_and(|length| length == MAX_BATCH_BYTES) {
-        return Err(format!("a JSON document, or a line, of more than {MAX_BATCH_BYTES} bytes: split it"));
+fn text(bytes: Vec<u8>, left_bytes: u64, most_bytes: u64) -> Result<String, String> {
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > left_bytes) {
+        return Err(format!("a JSON document, or a line, of more than {most_bytes} bytes: split it"));
     }
     String::from_utf8(bytes).map_err(|_| "the text is not UTF-8".to_owned())
 }
@@ -135,7 +157,9 @@ mod tests {
     /// Pointers and keys of each part.
     fn parts(text: &str) -> Result<Vec<Vec<String>>, String> {
         let (sender, mut receiver) = channel(1000);
-        read_parts(text.as_bytes(), Some(&BucketName::parse("b").expect("a name")), &sender)?;
+        let bucket = BucketName::parse("b").expect("a name");
+        let limits = PartLimits { bucket: Some(&bucket), most_bytes: 1 << 20, most_entries: 100_000 };
+        read_parts(text.as_bytes(), &limits, &sender)?;
         drop(sender);
         let mut parts = Vec::new();
         while let Some(part) = receiver.blocking_recv() {
@@ -159,6 +183,8 @@ mod tests {
                 one(&["/0 s3://b/a.jpg", "/1 s3://b/folder/b c.jpg", "/3 s3://b/123"]),
             ),
             ("addresses", "s3://x/a\ns3://y/b", one(&["/0 s3://x/a", "/1 s3://y/b"])),
+            ("a blank line first", "\n\n[\n\"s3://x/b\"\n]\n", one(&["/0 s3://x/b"])),
+            ("the mark of a byte order", "\u{feff}a\nb\n", one(&["/0 s3://b/a", "/1 s3://b/b"])),
             ("JSON Lines", "{\"key\":\"a\"}\n[\"s3://x/b\"]\n", one(&["/0 s3://b/a", "/1/0 s3://x/b"])),
             ("a document in one line", "[\"s3://x/b\"]\n", one(&["/0 s3://x/b"])),
             (
@@ -182,15 +208,18 @@ mod tests {
         assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [10_000, 10_000, 5_000]);
         assert_eq!(parts[2][4_999], "/24999 s3://b/24999.jpg");
         let exact: String = (0..10_000).map(|number| format!("{number}.jpg\n")).collect();
-        assert_eq!(self::parts(&exact).expect("keys").len(), 1);
+        let parts = self::parts(&exact).expect("keys");
+        assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [10_000, 0], "nothing waits for the next line");
     }
 
     #[test]
     fn an_endless_line_is_refused() {
-        let length = usize::try_from(MAX_BATCH_BYTES).expect("a size");
-        for text in ["x".repeat(length + 1), format!("[\n{}", " ".repeat(length + 1))] {
+        let length = 1 << 20;
+        for text in ["x".repeat(length + 1), format!("[\n{}]", " ".repeat(length - 2))] {
             let error = parts(&text).expect_err("too long");
-            assert!(error.contains("16777216 bytes"), "{error}");
+            assert!(error.contains("1048576 bytes"), "{error}");
         }
+        let whole = format!("[\n{}]", " ".repeat(length - 3));
+        assert_eq!(parts(&whole).map(|parts| parts.len()), Ok(1), "as long as it may be");
     }
 }

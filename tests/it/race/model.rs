@@ -221,6 +221,7 @@ impl Tools {
             spec: Arc::new(self.config.spec.clone()),
             pool: &self.pool,
             budget: &self.budget,
+            ends: None,
             child_program: None,
             random: &random,
         };

@@ -74,9 +74,12 @@ fn access_is_checked_by_one_request_to_each_bucket_and_queue() {
     assert!(server.requests().iter().all(|request| request.method != Method::PUT), "nothing is written");
     assert_eq!((server.take_messages("retry").len(), server.take_messages("failed").len()), (0, 0));
 
-    server.hide_absence(true);
     server.fault(faults::queues(), Times::Always, Fault::Answer(403, "AccessDenied"));
     let finished = run().run().expect_code(78);
-    assert_eq!(finished.stdout.matches("refused ").count(), 4, "{}", finished.stdout);
-    assert!(finished.stdout.contains("it needs s3:GetObject") || finished.stdout.contains("It needs s3:GetObject"));
+    assert_eq!(finished.stdout.matches("fault ").count(), 2, "{}", finished.stdout);
+    server.clear_faults();
+    let finished = run().env("DEST_BUCKET", "nowhere").run().expect_code(78);
+    assert!(finished.stdout.contains("fault   DEST_BUCKET: s3://nowhere"), "{}", finished.stdout);
+    server.fault(faults::queues(), Times::Always, Fault::Answer(503, "ServiceUnavailable"));
+    run().run().expect_code(75);
 }
