@@ -57,3 +57,7 @@ mock_resource "aws_ecs_task_definition" {
 mock_resource "aws_sfn_state_machine" {
   defaults = { arn = "arn:aws:states:eu-west-1:123456789012:stateMachine:pp" }
 }
+
+mock_resource "aws_sns_topic" {
+  defaults = { arn = "arn:aws:sns:eu-west-1:123456789012:pp" }
+}
