@@ -1,6 +1,7 @@
 //! AVIF: still pictures of AV1 (`AV1 Image File Format`, 1.1). The first picture, with its alpha channel.
 
 mod container;
+#[cfg_attr(not(feature = "avif"), path = "avif/no_decoder.rs")]
 mod decoder;
 mod planes;
 mod stream;
