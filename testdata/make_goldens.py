@@ -133,14 +133,14 @@ def profile_of(image):
     return profile
 
 
-def upright(path):
-    """The first frame of the file, upright, in mode L, RGB or RGBA with 8 bits a sample; and its profile or None."""
-    image = Image.open(path)
+def upright(source):
+    """The first frame of a path or a file, upright, in mode L, RGB or RGBA of 8 bits a sample; its profile or None."""
+    image = Image.open(source)
     profile = profile_of(image)
     transparent = image.has_transparency_data
-    if path.name in CROPPED:
+    if getattr(source, "name", None) in CROPPED:
         # Pillow ignores the crop.
-        left, top, width, height = CROPPED[path.name]
+        left, top, width, height = CROPPED[source.name]
         image = image.crop((left, top, left + width, top + height))
     if image.format == "PNG" and image.tile[0].args in ("L;2", "L;4"):
         # Pillow scales samples of 2 and 4 bits to 8 bits, but not the transparent sample value (PNG, 11.3.2.1).
