@@ -31,6 +31,7 @@ pub struct Summary {
     broken_profiles: u64,
     failed_for_good: u64,
     reasons: BTreeMap<FailReason, u64>,
+    formats: BTreeMap<&'static str, u64>,
     /// A part of the batch was not read.
     has_rest: bool,
     /// A part of the batch cannot be read.
@@ -77,6 +78,9 @@ impl Summary {
     pub fn add(&mut self, outcome: &Outcome) {
         self.source_bytes += outcome.facts.source_bytes.unwrap_or(0);
         self.broken_profiles += u64::from(outcome.facts.broken_profile.is_some());
+        if let Some(format) = outcome.facts.format {
+            *self.formats.entry(format.as_str()).or_default() += 1;
+        }
         match &outcome.status {
             Status::Written => self.written += 1,
             Status::Skipped(_) => self.skipped += 1,
@@ -172,6 +176,7 @@ impl Summary {
             "source_bytes": self.source_bytes,
             "duration_ms": duration_ms,
             "reasons": self.reasons.iter().map(|(reason, count)| (reason.as_str(), *count)).collect::<BTreeMap<_, _>>(),
+            "formats": self.formats,
             "exit_code": self.exit().code(),
         })
     }
@@ -200,6 +205,7 @@ impl Summary {
 mod tests {
     use super::*;
     use crate::reason::{FailReason, SkipReason};
+    use pixpipe_pixels::codec::Format;
 
     #[test]
     fn the_worst_decides_the_exit_code() {
@@ -235,6 +241,26 @@ mod tests {
         assert_eq!(json["reasons"], json!({"corrupt": 2, "not-found": 1}));
         let text = summary.to_text(&destination, Duration::ZERO);
         assert_eq!(text, "0 written, 0 skipped, 3 failed (1 not-found, 2 corrupt) to s3://out/ in 0.00 s");
+    }
+
+    #[test]
+    fn records_are_counted_by_their_format() {
+        let mut summary = Summary::default();
+        let heic = Status::failed(FailReason::UnsupportedFormat, "");
+        for (status, format) in [
+            (Status::Written, Some(Format::Jpeg)),
+            (heic.clone(), Some(Format::Heic)),
+            (heic, Some(Format::Heic)),
+            (Status::Skipped(SkipReason::Unchanged), None),
+        ] {
+            let mut outcome = Outcome::of(status);
+            outcome.facts.format = format;
+            summary.add(&outcome);
+        }
+        let destination =
+            Destination { bucket: crate::object::BucketName::parse("out").expect("a name"), prefix: String::new() };
+        let json = summary.to_json(&destination, 0, Duration::ZERO);
+        assert_eq!(json["formats"], json!({"heic": 2, "jpeg": 1}));
     }
 
     #[test]
