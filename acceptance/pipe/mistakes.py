@@ -511,7 +511,7 @@ MISTAKES = [
         "the log group of the pipe",
         "task.tf",
         "awslogs-group         = aws_cloudwatch_log_group.task.name",
-        "awslogs-group         = aws_cloudwatch_log_group.pipe.name",
+        "awslogs-group         = aws_cloudwatch_log_group.pipe[0].name",
         says="vendedlogs",
     ),
     Mistake(
