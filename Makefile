@@ -13,7 +13,7 @@ BIN := target/$(TRIPLE)/dist/pixpipe
 DEMO_BIN := target/$(TRIPLE)/quick
 
 .PHONY: help tools build demo check test lint format clippy deny goldens chaos parity presets ministack pipe delivery \
-	image image-test sbom e2e bench fuzz clean
+	image image-test sbom e2e bench bench-gate fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -112,8 +112,14 @@ bench: tools ## criterion per stage, the start, small objects, then the peers ov
 	$(PYTHON) benches/throughput.py --binary $(BIN)
 	$(PYTHON) benches/peers/run.py --binary $(BIN) $(PHOTOS)
 
+bench-gate: ## the instructions of a render by valgrind, within 5 % of benches/gate.tsv
+	gate=$$(cargo bench --locked --package pixpipe-pixels --no-default-features --bench gate --no-run 2>&1 \
+		| tee /dev/stderr | sed -n 's/.*Executable.*(\(.*\))/\1/p') && $(PYTHON) benches/gate.py "$$gate"
+
 fuzz: ## a minute of each fuzz target (needs cargo-fuzz)
 	for target in event decode; do RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=60 || exit 1; done
+	mkdir -p fuzz/corpus/jpeg
+	RUSTC_BOOTSTRAP=1 cargo fuzz run jpeg fuzz/corpus/jpeg testdata/images/jpeg -- -max_total_time=60
 
 clean:
 	cargo clean

@@ -202,7 +202,8 @@ impl Download for OpenFile {
 
     async fn bytes(self, _limit_bytes: u64) -> Result<Vec<u8>, StoreError> {
         let broken = |error: io::Error| StoreError::BrokenDownload(error.to_string());
-        let mut bytes = Vec::new();
+        // One byte more: reading sees the end of the file without growing.
+        let mut bytes = Vec::with_capacity(usize::try_from(self.length_bytes).map_or(0, |length| length + 1));
         (&self.file).take(self.length_bytes).read_to_end(&mut bytes).map_err(broken)?;
         let after = etag(&self.file.metadata().map_err(broken)?);
         if after != self.etag || u64::try_from(bytes.len()) != Ok(self.length_bytes) {

@@ -120,9 +120,9 @@ fn header(group: &mut BenchmarkGroup<'_, WallTime>, photo: &Photo) {
 fn decode(group: &mut BenchmarkGroup<'_, WallTime>, photo: &Photo, scale: DctScale) {
     let mut codecs = codecs();
     let header = Codecs::header(&photo.bytes).expect("an image");
-    let columns = photo.resample(scale, Precision::Quick).columns(scale.scaled(photo.size));
+    let part = photo.resample(scale, Precision::Quick).part(scale.scaled(photo.size));
     group.bench_function(BenchmarkId::from_parameter(&photo.name), |bencher| {
-        let mut decode = |bytes| codecs.decode_columns(bytes, &header, scale, &columns);
+        let mut decode = |bytes| codecs.decode_part(bytes, &header, scale, &part);
         bencher.iter(|| decode(black_box(&photo.bytes)).expect("a whole image"));
     });
 }

@@ -86,6 +86,11 @@ impl Pixels {
         &self.data
     }
 
+    /// The bytes alone.
+    pub(crate) fn into_data(self) -> Vec<u8> {
+        self.data
+    }
+
     /// The upright picture of one that is stored with `orientation`.
     pub(crate) fn upright(self, orientation: Orientation) -> Self {
         if orientation == Orientation::Upright {

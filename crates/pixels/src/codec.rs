@@ -18,11 +18,9 @@ mod raster;
 mod tiff;
 mod webp;
 
-use std::ops::Range;
-
 pub(crate) use self::profile::{CodePoints, Profile};
 use crate::buffer::Pixels;
-use crate::geometry::{DctScale, Orientation, Size};
+use crate::geometry::{DctScale, Orientation, Part, Size};
 use crate::spec::Encoding;
 
 /// Reasons why a file gives no pixels.
@@ -138,6 +136,13 @@ impl Format {
     }
 }
 
+/// What is wrong with our decoder of JPEG beside libjpeg-turbo, seen in one file of at most `max_pixels`: for fuzzing.
+#[cfg(fuzzing)]
+#[must_use]
+pub fn jpeg_fault(file: &[u8], max_pixels: u64) -> Option<String> {
+    jpeg::fault(file, max_pixels)
+}
+
 /// The facts in a file's header.
 #[derive(Debug, Clone)]
 pub struct Header {
@@ -229,23 +234,23 @@ impl Codecs {
     /// # Errors
     /// Every variant of [`CodecError`] except [`CodecError::Encode`].
     pub fn decode(&mut self, bytes: &[u8], header: &Header, scale: DctScale) -> Result<Pixels, CodecError> {
-        self.decode_columns(bytes, header, scale, &(0..u32::MAX))
+        self.decode_part(bytes, header, scale, &Part::ALL)
     }
 
-    /// As [`Codecs::decode`], but decodes only `columns` (at `scale`): all other columns are unspecified. The whole
-    /// file is still checked, so damage anywhere is an error.
+    /// As [`Codecs::decode`], but only `part` (at `scale`) has to be right: all else is unspecified. The whole file is
+    /// still checked, so damage anywhere is an error.
     ///
     /// # Errors
     /// As [`Codecs::decode`].
-    pub fn decode_columns(
+    pub fn decode_part(
         &mut self,
         bytes: &[u8],
         header: &Header,
         scale: DctScale,
-        columns: &Range<u32>,
+        part: &Part,
     ) -> Result<Pixels, CodecError> {
         match (header.format, &header.detail) {
-            (_, Detail::Jpeg(stream)) => self.jpeg.decode(bytes, stream, scale, columns),
+            (_, Detail::Jpeg(stream)) => self.jpeg.decode(bytes, stream, scale, part),
             (Format::Png, _) => png::decode(bytes),
             (Format::Webp, _) => webp::decode(bytes),
             (Format::Gif, _) => gif::decode(bytes),
@@ -256,6 +261,11 @@ impl Codecs {
                 Err(CodecError::Corrupt("header does not belong to this file".to_owned()))
             }
         }
+    }
+
+    /// Keeps the memory of pixels that are done with for the next picture, unless it is large.
+    pub fn keep(&mut self, pixels: Pixels) {
+        self.jpeg.keep(pixels);
     }
 
     /// A file of these RGB pixels.

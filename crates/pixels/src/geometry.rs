@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::str::FromStr;
 
 /// Largest side of an output, in pixels.
@@ -528,6 +529,27 @@ impl DctScale {
     pub fn scaled(self, size: Size) -> Size {
         let scaled = |px: NonZeroU32| NonZeroU32::new(px.get().div_ceil(self.divisor())).unwrap_or(NonZeroU32::MIN);
         Size { width: scaled(size.width), height: scaled(size.height) }
+    }
+}
+
+/// The columns and rows of a decoded picture that are wanted; they may end beyond it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Columns, from 0.
+    pub columns: Range<u32>,
+    /// Rows, from 0.
+    pub rows: Range<u32>,
+}
+
+impl Part {
+    /// The whole picture.
+    pub const ALL: Self = Self { columns: 0..u32::MAX, rows: 0..u32::MAX };
+
+    /// The smallest part that holds both.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        let joined = |a: &Range<u32>, b: &Range<u32>| a.start.min(b.start)..a.end.max(b.end);
+        Self { columns: joined(&self.columns, &other.columns), rows: joined(&self.rows, &other.rows) }
     }
 }
 

@@ -12,7 +12,7 @@
 //!    ├─ Plan::read ──────── codec: find the format, check that the file is complete, read the header
 //!    │                      geometry: place each output, choose the DCT scale, bound the memory
 //!    │
-//!    └─ Renderer::render ── codec: decode (DCT-scaled, without unused columns)
+//!    └─ Renderer::render ── codec: decode (DCT-scaled, only what is shown)
 //!                           then for each output:
 //!                             scale: two passes with Pillow's kernels
 //!                             buffer: turn upright        color: ICC profile to sRGB

@@ -2,14 +2,13 @@
 //!
 //! Decode (DCT-scaled) → scale in the stored picture's axes → turn the small picture → colours → background → encode.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::buffer::{Channels, Pixels};
 use crate::codec::{CodecError, Codecs, Header, Profile};
 use crate::color::{BrokenProfile, Conversion};
-use crate::geometry::{AspectError, CropBox, DctScale, OutputSize, Placement, Size, dct_scale};
+use crate::geometry::{AspectError, CropBox, DctScale, OutputSize, Part, Placement, Size, dct_scale};
 use crate::scale::{PassOrder, Precision, Resample, ScaleError, Scaler, Uncut};
 use crate::spec::{Color, Decode, Spec};
 
@@ -116,11 +115,11 @@ impl Plan {
         Resample { crop, target, uncut, filter: self.spec.filter, order, orientation, precision }
     }
 
-    /// The columns of the decoded picture that these outputs are made of.
-    fn columns(&self, wanted: &[(OutputSize, Placement)]) -> Range<u32> {
+    /// The part of the decoded picture that these outputs are made of.
+    fn part(&self, wanted: &[(OutputSize, Placement)]) -> Part {
         let decoded = self.scale.scaled(self.header.size);
-        let columns = wanted.iter().map(|(_, placement)| self.resample(placement).columns(decoded));
-        columns.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..decoded.width())
+        let parts = wanted.iter().map(|(_, placement)| self.resample(placement).part(decoded));
+        parts.reduce(|a, b| a.with(&b)).unwrap_or(Part::ALL)
     }
 
     /// An upper bound of the memory that rendering takes besides the source's bytes.
@@ -189,7 +188,7 @@ impl Renderer {
     pub fn render(&mut self, bytes: &[u8], plan: &Plan, sizes: &[OutputSize]) -> Result<Rendered, RenderError> {
         let start = Instant::now();
         let wanted = plan.placements(sizes)?;
-        let mut decoded = self.codecs.decode_columns(bytes, &plan.header, plan.scale, &plan.columns(&wanted))?;
+        let mut decoded = self.codecs.decode_part(bytes, &plan.header, plan.scale, &plan.part(&wanted))?;
         let decode = start.elapsed();
 
         let start = Instant::now();
@@ -214,6 +213,7 @@ impl Renderer {
             files.push(self.codecs.encode(&small, plan.spec.encoding)?);
             encode += start.elapsed();
         }
+        self.codecs.keep(decoded);
         Ok(Rendered { files, broken_profile, decode, resize, encode })
     }
 
@@ -289,8 +289,8 @@ mod tests {
                         Spec { sizes: sizes.clone(), filter, decode, encoding: Encoding::Npy, ..Spec::default() };
                     let plan = Plan::read(&bytes, spec.into(), u64::MAX).expect("an image");
                     let whole = renderer.codecs.decode(&bytes, &plan.header, plan.scale).expect("a whole image");
-                    let columns = plan.columns(&plan.placements);
-                    left_out += u32::from(columns.len() + 60 < whole.size().width() as usize);
+                    let part = plan.part(&plan.placements);
+                    left_out += u32::from(part.columns.len() + 60 < whole.size().width() as usize);
                     let files = renderer.render(&bytes, &plan, sizes).expect("a whole image").files;
                     for ((size, placement), actual) in plan.placements.iter().zip(&files) {
                         let small = renderer.small(&whole, &plan, placement, None).expect("inside");

@@ -2,15 +2,13 @@
 
 mod mean;
 
-use std::ops::Range;
-
 use fast_image_resize as fir;
 use fir::images::{TypedImage, TypedImageRef};
 use fir::pixels::{U8x3, U8x4, U16x3, U16x4};
 use fir::{ImageView as _, PixelTrait};
 
 use crate::buffer::{Channels, Pixels, byte_len};
-use crate::geometry::{CropBox, Orientation, Size};
+use crate::geometry::{CropBox, Orientation, Part, Size};
 use crate::spec::Filter;
 
 /// Number of samples that are widened to 16 bits at a time: 8 MiB.
@@ -93,13 +91,18 @@ pub struct Uncut {
 }
 
 impl Resample {
-    /// The columns `[start, end)` that the scaling reads of a picture of size `source`. All others may hold anything.
+    /// The part that the scaling reads of a picture of size `source`. All else may hold anything.
     #[must_use]
-    pub fn columns(&self, source: Size) -> Range<u32> {
+    pub fn part(&self, source: Size) -> Part {
         let crop = clamped(self.crop, source);
-        let span = Span { start: crop.left, length: crop.width };
-        let needed = span.needed(self.target.width(), source.width(), self.filter);
-        needed.first..needed.end
+        let needed = |start: f64, length: f64, target_px: u32, side_px: u32| {
+            let lines = Span { start, length }.needed(target_px, side_px, self.filter);
+            lines.first..lines.end
+        };
+        Part {
+            columns: needed(crop.left, crop.width, self.target.width(), source.width()),
+            rows: needed(crop.top, crop.height, self.target.height(), source.height()),
+        }
     }
 }
 
@@ -570,19 +573,23 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_are_not_read_may_hold_anything() {
+    fn what_is_not_read_may_hold_anything() {
         let source = noise(500, 90, Channels::Rgb, 13);
         let mut scaler = Scaler::new();
-        let crop = CropBox { left: 180.25, top: 3.5, width: 120.5, height: 80.0 };
+        let crop = CropBox { left: 180.25, top: 23.5, width: 120.5, height: 40.0 };
         for (filter, precision) in Filter::ALL.into_iter().flat_map(|filter| PRECISIONS.map(|p| (filter, p))) {
             for order in [PassOrder::HorizontalFirst, PassOrder::VerticalFirst] {
                 let job = Resample { order, ..job(crop, (17, 12), filter, precision) };
-                let columns = job.columns(source.size());
+                let Part { columns, rows } = job.part(source.size());
                 let mut data = source.data().to_vec();
-                for row in data.chunks_mut(500 * 3) {
+                for (y, row) in (0..).zip(data.chunks_mut(500 * 3)) {
                     row[..columns.start as usize * 3].fill(255);
                     row[columns.end as usize * 3..].fill(255);
+                    if !rows.contains(&y) {
+                        row.fill(255);
+                    }
                 }
+                assert!(rows.len() < 90, "{rows:?}");
                 let other = Pixels::try_new(source.size(), source.channels(), data).expect("the right length");
                 let expected = scaler.scale(&source, &job).expect("inside");
                 let actual = scaler.scale(&other, &job).expect("inside");

@@ -187,7 +187,7 @@ fn profile_of(coding: ColorCoding) -> Result<Option<Profile>, CodecError> {
     )))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "avif"))]
 mod tests {
     use super::*;
 

@@ -1,4 +1,4 @@
-//! JPEG, decoded and encoded by libjpeg-turbo.
+//! JPEG, decoded and encoded by libjpeg-turbo; most camera files by [`reduced`].
 //!
 //! The marker segments are read here first. libjpeg never fails on damaged data: it warns and fills the rest with grey.
 //! So this module checks that the file is complete, and treats every warning as an error except the harmless one.
@@ -6,6 +6,15 @@
 //! are repaired in a copy before decoding.
 
 mod decompressor;
+#[expect(
+    clippy::inline_always,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::many_single_char_names,
+    reason = "hot loops: they must be compiled as one; indices are masked or constant; casts keep the low bits"
+)]
+mod reduced;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -16,13 +25,15 @@ use self::decompressor::{Decompressor, Picture};
 use super::cursor::Cursor;
 use super::{CodecError, DecodeMemory, Detail, Format, Header, Profile, orientation, raster};
 use crate::buffer::{Channels, Pixels, byte_len};
-use crate::geometry::{DctScale, Orientation, Size};
+use crate::geometry::{DctScale, Orientation, Part, Size};
 use crate::spec::Subsampling;
 
 /// The limit of scans in a file, as in libjpeg-turbo's fuzzers; encoders write about 10.
 const MAX_SCANS: i32 = 500;
 /// The limit of repairs in a file. Cameras need one for each segment at most.
 const MAX_REPAIRS: usize = 256;
+/// The largest picture whose memory is kept: scaled for outputs of 224 or 299 px, they take 1 to 3 MB.
+const MAX_SPARE_BYTES: usize = 4 << 20;
 /// Extra MCUs decoded on either side. Chroma upsampling reads one sample beyond the edge; in a progressive file without
 /// its last scans, block smoothing reads two blocks beyond that.
 const MARGIN_UNITS: u32 = 3;
@@ -143,6 +154,9 @@ impl Stream {
         let is_buffered = !self.is_single_scan || !is_sequential(self.frame.code);
         // The rows of a unit and those around it, before and after upsampling: 10 blocks (T.81, B.2.3) of 8 rows.
         let row_buffers = columns.saturating_mul(8 * widest * 160).saturating_add(1 << 20);
+        // The other decoder has a sixth of them, and keeps its tables.
+        let row_buffers =
+            row_buffers.saturating_add(row_buffers / 6).saturating_add(reduced::Decoder::KEPT_BYTES as u64);
         let repaired = if self.repairs.is_empty() { 0 } else { u64::try_from(self.length).unwrap_or(u64::MAX) };
         // Inks are decoded to four bytes and then converted to three in a second buffer.
         let bytes_per_pixel = if self.is_ink() { 7 } else { 3 };
@@ -435,32 +449,70 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, CodecError> {
     })
 }
 
-/// libjpeg-turbo's handles of one thread.
+/// The decoders and the encoder of one thread.
 #[derive(Debug)]
 pub(super) struct Turbo {
     decompressor: Decompressor,
     compressor: Compressor,
+    reduced: reduced::Decoder,
+    /// The pixels of an earlier picture, in whose memory the next one is decoded.
+    spare: Vec<u8>,
 }
 
 impl Turbo {
     pub(super) fn try_new() -> Result<Self, CodecError> {
-        Ok(Self { decompressor: decompressor()?, compressor: Compressor::new().map_err(encode_error)? })
+        let compressor = Compressor::new().map_err(encode_error)?;
+        Ok(Self { decompressor: decompressor()?, compressor, reduced: reduced::Decoder::new(), spare: Vec::new() })
     }
 
+    /// The pixels of the columns and rows of `part`; all others may hold anything.
     pub(super) fn decode(
         &mut self,
         bytes: &[u8],
         stream: &Stream,
         scale: DctScale,
-        columns: &Range<u32>,
+        part: &Part,
     ) -> Result<Pixels, CodecError> {
         let scale = if stream.is_scalable() { scale } else { DctScale::Full };
         let (size, channels) = (scale.scaled(stream.frame.size), stream.channels());
         let length = byte_len(size, channels)
             .ok_or_else(|| CodecError::Corrupt("the image is too large for memory".to_owned()))?;
-        let mut data = vec![0; length];
+        let file = stream.repaired(bytes);
+        // What is left of an earlier picture is overwritten, or outside the part.
+        let mut data = std::mem::take(&mut self.spare);
+        if data.capacity() < length {
+            drop(data);
+            data = vec![0; length];
+        }
+        data.resize(length, 0);
+        let job = reduced::Job { scale, size, part };
+        let is_done = channels == Channels::Rgb && self.reduced.decode(&file, &job, &mut data).is_some();
+        if !is_done {
+            self.decode_any(&file, stream, scale, &part.columns, &mut data)?;
+        }
+        Pixels::try_new(size, channels, data).map_err(|error| CodecError::Corrupt(error.to_string()))
+    }
+
+    /// Keeps the memory of a picture for the next one, unless it is large.
+    pub(super) fn keep(&mut self, pixels: Pixels) {
+        let data = pixels.into_data();
+        if data.capacity() <= MAX_SPARE_BYTES {
+            self.spare = data;
+        }
+    }
+
+    /// Decodes by libjpeg-turbo: any file, all rows.
+    fn decode_any(
+        &mut self,
+        file: &[u8],
+        stream: &Stream,
+        scale: DctScale,
+        columns: &Range<u32>,
+        data: &mut [u8],
+    ) -> Result<(), CodecError> {
+        let (size, channels) = (scale.scaled(stream.frame.size), stream.channels());
         let picture = Picture { scale, size, channels, columns: stream.columns(columns, scale) };
-        match self.decompressor.decompress(&stream.repaired(bytes), &picture, &mut data) {
+        match self.decompressor.decompress(file, &picture, data) {
             Ok(()) => {}
             Err(error) if error.to_string().ends_with(PADDING) => {}
             Err(error) => {
@@ -471,11 +523,11 @@ impl Turbo {
         }
         if stream.is_ink() {
             // Inks are stored inverted (Adobe's convention, now the rule of ITU-T T.872): 0 is full ink.
-            for ink in &mut data {
+            for ink in data {
                 *ink = 255 - *ink;
             }
         }
-        Pixels::try_new(size, channels, data).map_err(|error| CodecError::Corrupt(error.to_string()))
+        Ok(())
     }
 
     pub(super) fn encode(
@@ -494,6 +546,12 @@ impl Turbo {
         let image = Image { pixels: pixels.data(), width, pitch: width * 3, height, format: PixelFormat::RGB };
         self.compressor.compress_to_vec(image).map_err(encode_error)
     }
+}
+
+/// What is wrong with the decoder of reduced scales, seen in one file: for fuzzing.
+#[cfg(fuzzing)]
+pub(super) fn fault(file: &[u8], max_pixels: u64) -> Option<String> {
+    reduced::judge::fault(file, max_pixels)
 }
 
 fn decompressor() -> Result<Decompressor, CodecError> {
@@ -553,11 +611,12 @@ mod tests {
             for scale in [DctScale::Full, DctScale::Half, DctScale::Quarter, DctScale::Eighth] {
                 let width = scale.scaled(header.size).width();
                 // libjpeg-turbo cannot decode a few of the kinds, in part or as a whole.
-                let Ok(whole) = turbo.decode(&bytes, &stream, scale, &(0..width)) else { continue };
+                let Ok(whole) = turbo.decode(&bytes, &stream, scale, &Part::ALL) else { continue };
                 // Every position of an edge within a unit of up to 32 columns; some ranges reach the right edge.
                 for start in (width / 4..width).take(33) {
                     let needed = start..if start % 4 == 0 { width } else { (start + 1 + start % 13).min(width) };
-                    let part = turbo.decode(&bytes, &stream, scale, &needed).expect("the whole could be decoded");
+                    let part = Part { columns: needed.clone(), ..Part::ALL };
+                    let part = turbo.decode(&bytes, &stream, scale, &part).expect("the whole could be decoded");
                     let stride = width as usize * whole.channels().count();
                     let columns = needed.start as usize * whole.channels().count()
                         ..needed.end as usize * whole.channels().count();
@@ -580,12 +639,11 @@ mod tests {
         for (name, mut bytes) in kinds() {
             for at in (bytes.len() / 2..bytes.len() - 2).step_by(997) {
                 let clean = std::mem::replace(&mut bytes[at], 0x5a);
-                if let Ok(Header { detail: Detail::Jpeg(stream), size, .. }) = header(&bytes) {
+                if let Ok(Header { detail: Detail::Jpeg(stream), .. }) = header(&bytes) {
                     let scale = DctScale::Quarter;
-                    let mut decode =
-                        |columns| turbo.decode(&bytes, &stream, scale, &columns).map(|pixels| pixels.size());
-                    let whole = decode(0..scale.scaled(size).width());
-                    if whole != decode(0..1) {
+                    let mut decode = |part| turbo.decode(&bytes, &stream, scale, &part).map(|pixels| pixels.size());
+                    let whole = decode(Part::ALL);
+                    if whole != decode(Part { columns: 0..1, rows: 0..1 }) {
                         faults.push(format!("{name}, byte {at}: {whole:?}"));
                     }
                     refused += u32::from(whole.is_err());
