@@ -32,13 +32,13 @@ class Burst(Flow):
 
     def summary(self):
         return (
-            f"{self.ended}\n{UPLOADS} uploads at {QUOTA_TASKS} tasks at a time, drained in "
+            f"{self.told}\n{UPLOADS} uploads at {QUOTA_TASKS} tasks at a time, drained in "
             f"{self.drained_seconds:.0f} s; {self.quota.over} launches over the quota, {self.quota.throttled} "
             f"throttled; {self.waited} messages waited while the kill switch was on"
         )
 
     def upload_at_once(self):
-        self.faults, self.ended, self.waited, self.drained_seconds = [], "it has not ended", 0, 0
+        self.faults, self.told, self.waited, self.drained_seconds = [], "it has not ended", 0, 0
         photos = self.album.good(UPLOADS)
         self.good = {photo.key: photo for photo in photos}
         with ThreadPoolExecutor(16) as pool:
@@ -86,7 +86,7 @@ class Burst(Flow):
 
     def end(self):
         """As docs/changing.md says: off, nothing running, nothing waiting, then destroy."""
-        self.ended = super().summary()
+        self.told = super().summary()
         self.stack.enable(False)
         self.empty_buckets()
         left = self.stack.destroy()
