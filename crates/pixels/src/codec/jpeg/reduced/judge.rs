@@ -26,6 +26,7 @@ pub(in super::super) fn compare(
     part: &Part,
 ) -> Result<Verdict, String> {
     let size = scale.scaled(stream.frame.size);
+    let what = format!("at 1/{}, {size}", scale.divisor());
     let width = size.width() as usize;
     let file = stream.repaired(file);
     let length = width * size.height() as usize * stream.channels().count();
@@ -35,13 +36,13 @@ pub(in super::super) fn compare(
     match (is_ours, judged) {
         (false, Ok(())) => Ok(Verdict::Left),
         (false, Err(_)) => Ok(Verdict::Refused),
-        (true, Err(error)) => Err(format!("{scale:?} of {size}: accepted, but libjpeg-turbo says: {error}")),
+        (true, Err(error)) => Err(format!("{what}: accepted, but libjpeg-turbo says: {error}")),
         (true, Ok(())) => {
             let columns = part.columns.start as usize * 3..part.columns.end.min(size.width()) as usize * 3;
             let rows = part.rows.start as usize..part.rows.end.min(size.height()) as usize;
             for (y, (a, b)) in ours.chunks(width * 3).zip(theirs.chunks(width * 3)).enumerate() {
                 if let Some(at) = columns.clone().find(|at| rows.contains(&y) && a[*at] != b[*at]) {
-                    return Err(format!("{scale:?} of {size}, row {y}, byte {at}: {}, not {}", a[at], b[at]));
+                    return Err(format!("{what}, row {y}, byte {at}: {}, not {}", a[at], b[at]));
                 }
             }
             Ok(Verdict::Equal)
