@@ -176,7 +176,8 @@ pub(super) fn mean(dc: i32) -> u8 {
     (((dc + 4) >> 3) + 128).clamp(0, 255) as u8
 }
 
-/// The samples of eight blocks beside each other, to the start of the rows of a plane. #[inline]
+/// The samples of eight blocks beside each other, to the start of the rows of a plane.
+#[inline]
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "sse2"))]
 pub(super) fn transform(group: &Group, channel: &Channel, plane: &mut [u8]) -> Option<()> {
     let Channel { quantiser, side, stride, .. } = channel;
