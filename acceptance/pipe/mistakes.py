@@ -162,6 +162,7 @@ MISTAKES = [
         "pipe.tf",
         '<$.body>}"',
         '\\"<$.body>\\"}"',
+        breaks_others=True,
     ),
     Mistake(
         "direct",
@@ -588,12 +589,11 @@ MISTAKES = [
     # --- one batch, one task
     Mistake(
         "batched",
-        "batches.every_record_of_a_batch_reaches_a_task_whatever_its_key",
+        "batches.a_batch_is_one_task_inline_if_it_fits_and_else_by_address",
         "a wrong limit",
         "run.tf",
         "overrides_max_characters = 8192",
         "overrides_max_characters = 16384",
-        says="overrides of",
     ),
     Mistake(
         "batched",
