@@ -150,10 +150,8 @@ impl Dc {
     /// The same for any code, from the next 32 bits.
     #[cold]
     pub(super) fn find(&self, bits: u32) -> Option<(u32, i32)> {
-        let (length, size) = self.code.find(bits >> 16)?;
-        let size = u32::from(size);
-        let value = (u64::from(bits) << length) as u32;
-        Some((length + size, extended(value.checked_shr(32 - size).unwrap_or(0), size)))
+        let Symbol { length, value, .. } = Symbol::of(self.code.find(bits >> 16)?, bits);
+        Some((length, value))
     }
 }
 
